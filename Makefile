@@ -121,7 +121,7 @@ COMPILE = $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --gene
   --no-emit-find-links --no-header --annotation-style line $(LOCK_ARGS)
 LOCK = $(COMPILE) pyproject.toml requirements/build.in
 PINNED = --constraint requirements/dev.txt
-IMAGE_EXTRAS = redis media push s3 nats
+IMAGE_EXTRAS = redis media push s3 nats otel
 
 lock: $(BIN)/uv ## Pin the dependencies of pyproject.toml; LOCK_ARGS=--upgrade moves them.
 	@$(LOCK) --all-extras --group dev --output-file requirements/dev.txt

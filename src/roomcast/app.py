@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from prometheus_client import CollectorRegistry
 
+from roomcast import tracing
 from roomcast.accounts import queries as accounts
 from roomcast.accounts import refresh_tokens
 from roomcast.accounts.credentials import Credentials
@@ -49,7 +50,7 @@ from roomcast.messages.actions import MessageSender
 from roomcast.realtime.bus.bus import Bus
 from roomcast.realtime.hub import Hub
 from roomcast.settings import OnOff, RoomCreation, Settings, incoming_folder, secret_keys
-from roomcast.startup import account_rules, claim_storage, log_setup_token, prepare_database
+from roomcast.startup import account_rules, claim_storage, log_setup_token, prepare_database, start_traces
 from roomcast.uploads import cleanup
 from roomcast.uploads.actions import FileLimits
 from roomcast.uploads.limits import TransferLimits
@@ -133,6 +134,8 @@ async def open_roomcast(settings: Settings, passwords: Passwords | None = None) 
     await prepare_database(settings)
     await claim_storage(settings)
     async with AsyncExitStack() as stack:
+        if start_traces():
+            stack.push_async_callback(asyncio.to_thread, tracing.stop)
         roomcast = await _start(stack, settings, passwords)
         for task in roomcast.periodic_tasks():
             task.start()

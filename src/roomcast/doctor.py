@@ -1,16 +1,19 @@
 """`roomcast doctor`: checks whether a server with these settings would start and work."""
 
 import asyncio
+import os
 import shutil
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from importlib.util import find_spec
 from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
 from sqlmodel import text
 
+from roomcast import tracing
 from roomcast.components import is_push_enabled, open_storage, push_subject, read_trusted_documents
 from roomcast.core import migrations
 from roomcast.core.db import Database
@@ -366,6 +369,19 @@ async def _push(settings: Settings) -> str:
     return source if push_subject(settings) else f"{source}; Apple's push service requires ROOMCAST_VAPID_SUBJECT"
 
 
+async def _traces(_settings: Settings) -> str:
+    try:
+        if not tracing.is_wanted(os.environ):
+            return "off: no OTEL_EXPORTER_OTLP_ENDPOINT in the environment"
+    except tracing.WrongTracing as error:
+        raise WrongSetting(str(error)) from None
+    if find_spec("opentelemetry") is None:
+        raise WrongSetting(
+            "OTEL_EXPORTER_OTLP_ENDPOINT: install roomcast with the extra `otel`, or unset this variable"
+        )
+    return "sent as the OTEL_ variables say"
+
+
 CHECKS: Mapping[str, Callable[[Settings], Awaitable[str | Caution]]] = {
     "profile": _profile,
     "address": _address,
@@ -383,4 +399,5 @@ CHECKS: Mapping[str, Callable[[Settings], Awaitable[str | Caution]]] = {
     "processes": _processes,
     "bus": _bus,
     "push": _push,
+    "traces": _traces,
 }

@@ -3,6 +3,7 @@
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import AsyncExitStack
 
+from roomcast import tracing
 from roomcast.core.db import Database
 from roomcast.core.epoch import Epoch
 from roomcast.core.events import Event, EventCodec
@@ -47,7 +48,9 @@ class EventRouter:
 
     def _publish(self, events: Sequence[Event]) -> None:
         """Called after each commit, with the events of the transaction."""
-        self.bus.publish(frame for event in events for frame in _frames(event, self._codec.pack(event)))
+        with tracing.span("publish", kind="PRODUCER", attributes={"roomcast.events": len(events)}):
+            trace = tracing.current()
+            self.bus.publish(frame for event in events for frame in _frames(event, self._codec.pack(event, trace)))
         self.presence.on_committed(events)
         self.watchers.note_committed((room_topic(event.room_id), event.seq) for event in events if event.seq)
 

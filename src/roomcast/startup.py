@@ -10,6 +10,7 @@ from uuid import UUID
 
 from sqlmodel import select
 
+from roomcast import tracing
 from roomcast.accounts.policy import AccountRules
 from roomcast.accounts.policy import SignupMode as AccountSignupMode
 from roomcast.components import is_push_enabled, open_storage
@@ -43,6 +44,14 @@ def start_logs(settings: Settings) -> None:
     """Log as JSON, unless ROOMCAST_LOG_FORMAT says otherwise or standard error is a terminal."""
     as_json = settings.log_format is LogFormat.JSON or (settings.log_format is None and not sys.stderr.isatty())
     configure_logs(settings.log_level, as_json=as_json)
+
+
+def start_traces() -> bool:
+    """Send traces, if OTEL_ variables name a collector; False if not. Raises WrongSetting."""
+    try:
+        return tracing.start()
+    except tracing.WrongTracing as error:
+        raise WrongSetting(str(error)) from None
 
 
 def create_keys_and_folders(settings: Settings) -> None:

@@ -20,6 +20,7 @@ from typing import Any, Generic, Self, TypeVar, cast
 from sqlalchemy.exc import DBAPIError
 from sqlmodel.ext.asyncio.session import AsyncSession
 
+from roomcast import tracing
 from roomcast.core import event_log
 from roomcast.core.engines import DEFAULT_POOL_SIZE, WatchedPool, driver_url, guard, postgres_engine, sqlite_engines
 from roomcast.core.errors import OutcomeUnknown, Unavailable
@@ -142,34 +143,37 @@ class Database:
         await asyncio.wait({self._run_to_end(self._close_or_invalidate(session))}, timeout=self.answer_seconds)
 
     @asynccontextmanager
-    async def work(self, *, skips_locked_rooms: bool = False) -> AsyncIterator[Work]:
+    async def work(self, *, skips_locked_rooms: bool = False, traces: Sequence[str] = ()) -> AsyncIterator[Work]:
         """A transaction that commits when the block ends and then publishes its events. An error in the block rolls
         back, and no event is published.
 
         Raises Unavailable if another transaction held a lock for too long; nothing was changed then. Raises
         OutcomeUnknown if the connection was lost during the commit, or if the database did not confirm it in time.
         `skips_locked_rooms`: queries that lock room heads leave out rooms that other transactions have locked.
+        `traces`: contexts of the spans that it works for, if they are not the one around the caller.
         """
-        session = AsyncSession(self._writer, expire_on_commit=False)
-        DATABASE.changes += 1
-        work = Work(session, self._listeners, skips_locked_rooms=skips_locked_rooms)
-        try:
-            yield work
-            await session.flush()  # before the commit task, so that cancelling the caller still stops it
-        except BaseException as error:
-            self.outages.on_error(error)
-            await self._roll_back(session, error)
-            if is_lock_failure(error):
-                raise _lock_refusal(error) from error
-            raise
-        commit = self._run_to_end(self._commit(work))
-        # `wait` does not cancel the commit when the caller is cancelled or the time is over: its events must be
-        # published.
-        await asyncio.wait({commit}, timeout=self.answer_seconds)
-        if not commit.done():
-            self.outages.on_error(TimeoutError("a commit was not confirmed"))
-            raise OutcomeUnknown
-        commit.result()
+        parent, *others = traces or (None,)
+        with tracing.span("transaction", parent=parent, links=filter(None, others)):
+            session = AsyncSession(self._writer, expire_on_commit=False)
+            DATABASE.changes += 1
+            work = Work(session, self._listeners, skips_locked_rooms=skips_locked_rooms)
+            try:
+                yield work
+                await session.flush()  # before the commit task, so that cancelling the caller still stops it
+            except BaseException as error:
+                self.outages.on_error(error)
+                await self._roll_back(session, error)
+                if is_lock_failure(error):
+                    raise _lock_refusal(error) from error
+                raise
+            commit = self._run_to_end(self._commit(work))
+            # `wait` does not cancel the commit when the caller is cancelled or the time is over: its events must be
+            # published.
+            await asyncio.wait({commit}, timeout=self.answer_seconds)
+            if not commit.done():
+                self.outages.on_error(TimeoutError("a commit was not confirmed"))
+                raise OutcomeUnknown
+            commit.result()
 
     async def _commit(self, work: Work) -> None:
         began = perf_counter()

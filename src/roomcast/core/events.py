@@ -12,6 +12,9 @@ from pydantic import TypeAdapter
 
 from roomcast.core.bounded_cache import BoundedCache
 
+TRACE_CHARACTERS = 55
+"""Of a trace context, as in W3C's `traceparent`."""
+
 CACHED_EVENTS = 100
 """Events of this process that `EventCodec` keeps."""
 
@@ -97,11 +100,11 @@ def from_facts(kind: str, room_id: UUID, seq: int, at: datetime, data: dict[str,
 # ------------------------------------------------------------------ between processes
 
 
-def pack(event: Event) -> str:
-    """Encode an event as one line of text, which `unpack` reads in any process of the same release."""
-    return orjson.dumps(
-        [event.kind, str(event.room_id), event.seq, event.at, event.facts(), event.transient_payload()]
-    ).decode()
+def pack(event: Event, trace: str | None = None) -> str:
+    """Encode an event as one line of text, which `unpack` reads in any process of the same release. `trace`: the
+    context of the span that publishes it; without one the line is not longer."""
+    parts = [event.kind, str(event.room_id), event.seq, event.at, event.facts(), event.transient_payload()]
+    return orjson.dumps(parts if trace is None else [*parts, trace]).decode()
 
 
 class EventCodec:
@@ -111,8 +114,8 @@ class EventCodec:
     def __init__(self) -> None:
         self._own: BoundedCache[str, Event] = BoundedCache(CACHED_EVENTS)
 
-    def pack(self, event: Event) -> str:
-        line = pack(event)
+    def pack(self, event: Event, trace: str | None = None) -> str:
+        line = pack(event, trace)
         self._own.put(line, event)
         return line
 
@@ -126,10 +129,15 @@ def kind_of_packed(line: str) -> str:
     return line[2 : line.find('"', 2)]
 
 
+def trace_of_packed(line: str) -> str | None:
+    """The context that `pack` was given, without decoding the line."""
+    return line[-TRACE_CHARACTERS - 2 : -2] if line.endswith('"]') else None
+
+
 def unpack(line: str) -> Event:
     """Decode a line. Raises ValueError or KeyError for a line that `pack` did not make."""
     try:
-        kind, room_id, seq, at, data, payload = orjson.loads(line)
+        kind, room_id, seq, at, data, payload, *_trace = orjson.loads(line)
         event = from_facts(kind, UUID(room_id), seq, datetime.fromisoformat(at), data)
         return replace(event, **event.read_transient(payload)) if payload else event
     except (AttributeError, TypeError) as error:  # a part has another type than `pack` writes

@@ -3,11 +3,13 @@
 import asyncio
 from abc import ABC, abstractmethod
 from collections.abc import Hashable, Sequence
+from contextvars import Context
 from dataclasses import dataclass, field
 from typing import ClassVar, Generic, TypeVar
 
 from sqlalchemy.exc import DBAPIError
 
+from roomcast import tracing
 from roomcast.core.db import Database, Work
 from roomcast.core.errors import OutcomeUnknown, Refused, Unavailable
 from roomcast.core.outages import is_outage
@@ -34,6 +36,8 @@ class _Call(Generic[Arg, Result]):
     argument: Arg
     future: "asyncio.Future[Result]"
     lane: Hashable
+    trace: str | None
+    """The context of the caller's span, if it is recorded."""
     is_uncertain: bool = False
     """A commit of this call was not confirmed. The call may have been stored, until a later attempt finds out."""
 
@@ -58,6 +62,8 @@ class _Lane(Generic[Arg, Result]):
 
 class GroupCommit(ABC, Generic[Arg, Result]):
     """Runs calls in groups, one transaction for each group. A subclass says in `run_group` what a group does.
+
+    The tasks that run groups have an empty context: they serve many callers, and would keep the trace of the first one.
 
     There is no timer. An idle server commits a call at once. A busy one groups the calls that wait with those that
     arrive in the next passes of the event loop, because clients often send their next call right after an answer.
@@ -104,14 +110,19 @@ class GroupCommit(ABC, Generic[Arg, Result]):
         A caller that is cancelled before the group starts withdraws the call. Later it has no effect on the group.
         """
         key = self.lane(argument) if self._has_lanes else None
-        call: _Call[Arg, Result] = _Call(argument, asyncio.get_running_loop().create_future(), key)
+        with tracing.span("group commit"):
+            return await self._submit(argument, key)
+
+    async def _submit(self, argument: Arg, key: Hashable) -> Result:
+        future: asyncio.Future[Result] = asyncio.get_running_loop().create_future()
+        call = _Call(argument, future, key, tracing.current())
         self.calls += 1
         if (lane := self._current_lane(key)) is not None:
             self._enqueue(lane, call)
         else:
             self._waiting.append(call)
             if self._task is None:
-                self._task = asyncio.create_task(self._drain(), name="group commit")
+                self._task = asyncio.create_task(self._drain(), name="group commit", context=Context())
         return await call.future
 
     @property
@@ -192,7 +203,7 @@ class GroupCommit(ABC, Generic[Arg, Result]):
     def _enqueue(self, lane: _Lane[Arg, Result], call: _Call[Arg, Result]) -> None:
         lane.calls.append(call)
         if lane.task is None:
-            lane.task = asyncio.create_task(self._drain_lane(lane), name="group commit lane")
+            lane.task = asyncio.create_task(self._drain_lane(lane), name="group commit lane", context=Context())
 
     async def _drain_lane(self, lane: _Lane[Arg, Result]) -> None:
         calls: list[_Call[Arg, Result]] = []
@@ -251,7 +262,8 @@ class GroupCommit(ABC, Generic[Arg, Result]):
     ) -> Exception | None:
         """Run the calls in one transaction and settle them. Returns the error if none of them was settled."""
         try:
-            async with self._db.work(skips_locked_rooms=skip_locked) as work:
+            traces = [call.trace for call in calls if call.trace is not None]
+            async with self._db.work(skips_locked_rooms=skip_locked, traces=traces) as work:
                 async with asyncio.timeout(self._db.answer_seconds):
                     results = await self.run_group(work, [call.argument for call in calls])
         except Exception as error:  # the caller of this method handles it or fails each call with it

@@ -10,7 +10,7 @@ from uuid import UUID
 from roomcast.core import event_log
 from roomcast.core.actor import Actor
 from roomcast.core.db import Database
-from roomcast.core.events import Event, EventCodec
+from roomcast.core.events import Event, EventCodec, trace_of_packed
 from roomcast.live.topics import room_id_of, room_topic
 from roomcast.realtime.ports import FeedEntry
 from roomcast.realtime.reader import Reader
@@ -150,10 +150,18 @@ class RoomEventSource:
         event = self._codec.unpack(body)
         if event.seq != seq:
             raise ValueError("the frame's seq is not that of its event")
-        return _feed_entry(event, len(body))
+        return _feed_entry(event, len(body), trace_of_packed(body))
 
 
-def _feed_entry(event: Event, size: int = 0) -> FeedEntry:
+def _feed_entry(event: Event, size: int = 0, trace: str | None = None) -> FeedEntry:
     """`size`: bytes of the event's transient payload. An event read from the log has none."""
-    rights, rewrites, mark = event.changes_access, event.rewrites_past, (event.kind, event.at)
-    return FeedEntry(event.seq, event, rights=rights, rewrites=rewrites, mark=mark, size=size, at=event.at.timestamp())
+    return FeedEntry(
+        event.seq,
+        event,
+        rights=event.changes_access,
+        rewrites=event.rewrites_past,
+        mark=(event.kind, event.at),
+        size=size,
+        at=event.at.timestamp(),
+        trace=trace,
+    )

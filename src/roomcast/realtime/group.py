@@ -10,6 +10,7 @@ from typing import Any
 
 from prometheus_client import Histogram
 
+from roomcast import tracing
 from roomcast.realtime.fair_limiter import FairLimiter
 from roomcast.realtime.ports import EVERYBODY, EncodedEvent, EventStore, Failure, Feed, FeedEntry, GroupMember, Renderer
 from roomcast.realtime.replay_cache import ReplayCache
@@ -238,6 +239,7 @@ class Group:
                 self._task = None
 
     async def _send_next(self) -> None:
+        began_ns = time.time_ns()
         entries = (await self._next_entries())[: self._batch_size()]
         await self._pace()
         self.executions += len(entries)
@@ -250,7 +252,7 @@ class Group:
             self._set_position(entry.seq)
             if payload is not None:
                 await self._send_event(entry.seq, payload)
-                self._observe_delivery(entry)
+                self._observe_delivery(entry, began_ns)
 
     async def _send_event(self, seq: int, payload: bytes) -> None:
         self.deliveries += len(self._live)
@@ -260,8 +262,11 @@ class Group:
             if number % SOCKETS_PER_TURN == 0:
                 await asyncio.sleep(0)
 
-    def _observe_delivery(self, entry: FeedEntry) -> None:
-        """All live readers have the event."""
+    def _observe_delivery(self, entry: FeedEntry, began_ns: int) -> None:
+        """All live readers have the event. `began_ns`: when this group began to render it."""
+        if entry.trace is not None:
+            attributes = {"roomcast.topic": self.topic_name, "roomcast.sockets": len(self._live)}
+            tracing.record("deliver", began_ns, entry.trace, "CONSUMER", attributes)
         if entry.at and self._live:
             DELIVERY_SECONDS.observe(max(0.0, time.time() - entry.at))
 

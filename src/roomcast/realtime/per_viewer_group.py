@@ -5,6 +5,7 @@ that is behind reads the log again, so memory does not grow with the number of v
 """
 
 import asyncio
+import time
 from collections.abc import Callable, Hashable, Sequence
 from itertools import islice
 from typing import Any
@@ -46,6 +47,7 @@ class PerViewerGroup(Group):
         return (await self._render([entry], viewer))[0] if entry else None
 
     async def _send_next(self) -> None:
+        began_ns = time.time_ns()
         entries = await self._next_entries()
         await self._pace()
         readers, before = self._readers_by_viewer(), self.position
@@ -55,7 +57,7 @@ class PerViewerGroup(Group):
         self._set_position(entries[-1].seq)
         try:
             await self._send_entries(readers, entries, lambda reader, seq, payload: reader.send_event(seq, payload))
-            self._observe_delivery(entries[0])
+            self._observe_delivery(entries[0], began_ns)
         except BaseException:
             # The entries are sent again. Readers that have got them skip them by their own position. Not after
             # `suspend`: by now `position` may belong to another log.

@@ -34,7 +34,7 @@ class FeedEntry:
     `rights`: a reader may have lost access to the topic by it. `rewrites`: earlier events look different from now on.
     `mark` tells it from another event at the same seq, which the log may hold after it has lost events. `size`: the
     bytes that it holds in memory beyond the few of every event, approximately. `at`: the Unix time of the event, 0
-    where it has none.
+    where it has none. `trace`: the context of the span that has published it, if it is recorded.
     """
 
     seq: int
@@ -44,6 +44,7 @@ class FeedEntry:
     mark: Hashable = None
     size: int = 0
     at: float = 0.0
+    trace: str | None = None
 
 
 class EventStore(Protocol):

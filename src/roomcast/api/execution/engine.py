@@ -11,6 +11,7 @@ import strawberry
 from graphql import ExecutionResult, GraphQLError, OperationType, create_source_event_stream
 from prometheus_client import CollectorRegistry
 
+from roomcast import tracing
 from roomcast.api.context import Backend, Caller, Context
 from roomcast.api.errors import coded_error, format_error, root_cause, with_code
 from roomcast.api.execution.bounded_executor import BoundedExecutor
@@ -88,7 +89,8 @@ class Engine:
 
     async def run(self, operation: Operation, request: Request, viewer: Actor | None, caller: Caller) -> Payload:
         """The response to a query or mutation. Raises RequestErrors for invalid variables and for RATE_LIMITED."""
-        with self.operations.timed(operation.kind.value) as outcome:
+        kind, name = operation.kind.value, operation.name or ", ".join(operation.root_fields)
+        with self.operations.timed(kind) as outcome, tracing.span(f"{kind} {name}"):
             await self._admit(operation, request, viewer, caller)
             context = Context(self.backend, viewer, caller, field_names=operation.field_names)
             payload = await self._run(operation, request, context)

@@ -12,6 +12,7 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.types import ASGIApp
 
+from roomcast import tracing
 from roomcast.api import access_tokens, request_ids
 from roomcast.api.context import Caller
 from roomcast.api.errors import RETRY_AFTER_MS, coded_error, is_unavailable, unexpected_error
@@ -106,10 +107,13 @@ class HttpEndpoint:
         # A person who opens the address in a browser gets the page.
         if self._playground and request.method in SAFE_METHODS and "text/html" in accept:
             return await self._playground(request)
-        sent = request.scope["headers"]
-        request_id = request_ids.request_id(sent)
-        TRACE_ID.set(request_ids.trace_id(request_ids.traceparent(sent)))
-        media_type = _media_type(accept)
+        traceparent = request_ids.traceparent(request.scope["headers"])
+        with tracing.request_span(f"{request.method} /graphql", traceparent):
+            TRACE_ID.set(request_ids.trace_id(tracing.current() or traceparent))
+            return await self._respond(request, _media_type(accept))
+
+    async def _respond(self, request: Request, media_type: str) -> ASGIApp:
+        request_id = request_ids.request_id(request.scope["headers"])
         try:
             result = await self._execute(request, request_id)
         except Rejected as rejected:

@@ -13,6 +13,7 @@ from uuid import UUID
 import orjson
 from graphql import OperationType
 
+from roomcast import tracing
 from roomcast.accounts.policy import SessionEndReason
 from roomcast.api.context import Caller, Context
 from roomcast.api.errors import coded_error, root_cause, stream_failure, unexpected_error
@@ -81,9 +82,11 @@ class OperationRunner:
         caller = self._caller()
         try:
             request = parse_request(payload)
-            if found := trace_id(request.extensions.get("traceparent")):
-                TRACE_ID.set(found)
-            await self._run(request, caller)
+            traceparent = request.extensions.get("traceparent")
+            with tracing.request_span("graphql-transport-ws subscribe", traceparent):
+                if found := trace_id(tracing.current() or traceparent):
+                    TRACE_ID.set(found)
+                await self._run(request, caller)
         except RequestErrors as errors:
             if any(isinstance(root_cause(error), ResumeExpired) for error in errors.errors):
                 connection.operations.use_cursor(active)
