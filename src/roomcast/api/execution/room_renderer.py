@@ -11,6 +11,7 @@ from uuid import UUID
 import orjson
 
 from roomcast.api.context import SharedContext
+from roomcast.api.execution.delivery_times import DeliveryTimes, tells_delivery
 from roomcast.api.execution.documents import Operation
 from roomcast.api.execution.engine import Engine
 from roomcast.api.execution.requests import Request
@@ -72,7 +73,7 @@ class RoomEventRenderer:
     def __init__(self, engine: Engine, operation: Operation, request: Request, stream: Stream) -> None:
         self.is_personal = not operation.is_shared
         self.state = stream.feed_in(stream.start_at.room_id) if stream.feed_in else None
-        self._backend, self._stream = engine.backend, stream
+        self._backend, self._stream, self._tells_delivery = engine.backend, stream, tells_delivery(request)
         self._kinds = stream.kinds | ({Ready, Ended} if stream.has_control_events else set())
         self._caller = replace(LIVE_CALLER, origin=stream.address)
         context = SharedContext(engine.backend, self._caller)
@@ -80,11 +81,12 @@ class RoomEventRenderer:
             "ViewerFieldExecutor", engine.executor(operation, request.variables, context, ViewerFieldExecutor)
         )
 
-    def render(self, entries: Sequence[FeedEntry], *, replayed: bool) -> EventRenderPass:
+    def render(self, entries: Sequence[FeedEntry], *, replayed: bool) -> EventRenderPass | DeliveryTimes:
         roots = [
             RenderedEvent(entry.event, replayed) if type(entry.event) in self._kinds else None for entry in entries
         ]
-        return EventRenderPass(self._backend, self._caller, self._executor, roots, is_personal=self.is_personal)
+        rendering = EventRenderPass(self._backend, self._caller, self._executor, roots, is_personal=self.is_personal)
+        return DeliveryTimes(rendering, entries, replayed=replayed) if self._tells_delivery else rendering
 
     def signal(self, signal: Event, seq: int) -> FeedEntry:
         return FeedEntry(seq, replace(signal, seq=seq))
@@ -101,7 +103,7 @@ class RoomEventRenderer:
 
 
 def group_key(operation: Operation, request: Request, stream: Stream) -> Hashable:
-    """Equal for subscriptions that receive the same payloads: same document, variables and server address."""
+    """Equal for subscriptions that receive the same payloads: same document, variables, extension, server address."""
     # The cursor `after` changes no payload: subscribers at different positions share a group.
     cursors = {
         argument.value.name.value
@@ -111,4 +113,5 @@ def group_key(operation: Operation, request: Request, stream: Stream) -> Hashabl
     }
     rendered = {each.variable.name.value for each in operation.definition.variable_definitions or ()} - cursors
     variables = {name: value for name, value in request.variables.items() if name in rendered}
-    return operation.identity, operation.name, orjson.dumps(variables, option=orjson.OPT_SORT_KEYS), stream.address
+    encoded = orjson.dumps(variables, option=orjson.OPT_SORT_KEYS)
+    return operation.identity, operation.name, encoded, tells_delivery(request), stream.address
