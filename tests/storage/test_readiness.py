@@ -15,7 +15,10 @@ import httpx
 import pytest
 import sqlalchemy as sa
 
-from tests.api_clients import Json, UserClient, sign_up
+from roomcast.core import migrations
+from tests import servers
+from tests.api_clients import SEND, Json, UserClient, sign_up
+from tests.children import Scratch, hand_over
 from tests.conftest import MakeApp
 from tests.running_app import RunningApp, open_app, settings_for
 from tests.storage.conftest import ON_POSTGRESQL, locked_rooms
@@ -131,13 +134,19 @@ async def test_a_full_disk_is_not_ready(sqlite_template: Path, tmp_path: Path) -
         shutil.copy(sqlite_template, disk / "roomcast.db")
         async with open_app(settings_for(f"sqlite:///{disk}/roomcast.db", disk)) as app:
             await until_ready(app, 200)
-            filler = disk / "filler"
-            with suppress(OSError), filler.open("wb", buffering=0) as file:
-                while True:
-                    file.write(bytes(4096))
+            filler = fill(disk)
             await until_ready(app, 503)
             filler.unlink()
             await until_ready(app, 200)
+
+
+def fill(disk: Path) -> Path:
+    """Use up the disk. Returns the file that does."""
+    filler = disk / "filler"
+    with suppress(OSError), filler.open("wb", buffering=0) as file:
+        while True:
+            file.write(bytes(4096))
+    return filler
 
 
 @contextmanager
@@ -151,3 +160,36 @@ def small_disk(folder: Path, megabytes: int) -> Iterator[Path]:
         yield folder
     finally:
         subprocess.run(["umount", str(folder)], check=True)
+
+
+async def test_a_full_disk_of_postgresql_is_not_ready(postgres_server: servers.Server, tmp_path: Path) -> None:
+    scratch = Scratch()
+    with small_disk(scratch.path / "disk", megabytes=32) as disk:
+        hand_over(disk)
+        server = await asyncpg.connect(postgres_server.url)
+        await server.execute(f"CREATE TABLESPACE small LOCATION '{disk}'")
+        url = await servers.create_database(postgres_server.url, "on_a_small_disk")
+        await server.execute("ALTER DATABASE on_a_small_disk SET TABLESPACE small")
+        await migrations.upgrade(url)
+        try:
+            async with (
+                open_app(settings_for(url, tmp_path, rate_limits="off")) as app,
+                await sign_up(app, "ann") as ann,
+            ):
+                room = await ann.create_room("den")
+                filler = fill(disk)
+                while not (await ann.post(message(room))).json().get("errors"):
+                    pass
+                await until_ready(app, 503)
+                filler.unlink()
+                await until_ready(app, 200)
+                assert "errors" not in (await ann.post(message(room))).json()
+        finally:
+            await server.execute("DROP DATABASE on_a_small_disk WITH (FORCE)")
+            await server.execute("DROP TABLESPACE small")
+            await server.close()
+    scratch.remove()
+
+
+def message(room: str) -> Json:
+    return {"query": SEND, "variables": {"input": {"roomId": room, "body": "x" * 3_000}}}

@@ -254,6 +254,14 @@ async def prove_writable(session: AsyncSession) -> None:
         (await session.exec(here.with_for_update(read=True, key_share=True))).one()
 
 
+async def prove_space(session: AsyncSession) -> None:
+    """Make PostgreSQL write a megabyte, which it drops at the commit. `prove_writable` changes rows in place, which
+    succeeds on a full disk."""
+    rows = "SELECT repeat('x', 1000) AS filler FROM generate_series(1, 1000)"
+    connection = await session.connection()
+    await connection.exec_driver_sql(f"CREATE TEMPORARY TABLE space_probe ON COMMIT DROP AS {rows}")
+
+
 async def begin_epoch(session: AsyncSession, after: Collection[UUID] | None = None) -> None:
     """Start a new epoch, which makes all existing cursors invalid: the log may continue differently from what clients
     have seen. `after`: only if the current epoch is one of these."""

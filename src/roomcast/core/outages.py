@@ -16,6 +16,9 @@ other ones: we have no other triggers that raise."""
 LOCKED = frozenset({"55P03", "40P01", "40001"})
 """SQLSTATE of lock_not_available, deadlock_detected and serialization_failure."""
 
+DISK_FULL = "53100"
+"""SQLSTATE of disk_full."""
+
 DISK_ERRORS = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG, errno.EIO})
 """Errors of files. SQLite reports them by an exception of its own."""
 
@@ -73,6 +76,8 @@ class OutageLog:
     def __init__(self) -> None:
         self.failures = 0
         """Failures of all outages."""
+        self.disk_was_full = False
+        """PostgreSQL has reported a full disk, and nobody has found space since."""
         self._has_worked = False
         self._began_at: float | None = None
         self._failed_at = 0.0
@@ -86,6 +91,7 @@ class OutageLog:
         """Call it with every error of a transaction. Those that are no outage are ignored."""
         if not self._has_worked or not isinstance(error, Exception) or not is_outage(error) or is_lock_failure(error):
             return
+        self.disk_was_full |= getattr(getattr(error, "orig", None), "sqlstate", None) == DISK_FULL
         self._failed_at = time.monotonic()
         if self._began_at is None:
             self._began_at, self._failures_before = self._failed_at, self.failures

@@ -73,13 +73,17 @@ class Probe:
 
 
 def database_probe(db: Database) -> Probe:
-    """Whether a small write can be committed, and whether the disk of an SQLite file has space."""
+    """Whether a small write can be committed, and whether the disk of an SQLite file has space. PostgreSQL is asked for
+    space only after it has reported a full disk."""
 
     async def check() -> None:
         if db.path is not None:
             await asyncio.to_thread(_fill, db.path.parent)
         async with db.work() as work:
             await event_log.prove_writable(work.session)
+            if db.outages.disk_was_full:
+                await event_log.prove_space(work.session)
+        db.outages.disk_was_full = False
 
     return Probe("the database", check)
 
