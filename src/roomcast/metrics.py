@@ -89,6 +89,8 @@ def _replicas(roomcast: Roomcast) -> Iterable[Metric]:
 def _gauges(roomcast: Roomcast) -> Iterable[Value]:
     hub, backend = roomcast.hub, roomcast.backend
     people = len(backend.presence.registry.visible_user_ids)
+    buckets = roomcast.limiting.buckets
+    counts_alone = isinstance(buckets, RedisBuckets) and not buckets.is_shared
     return (
         ("sockets", len(roomcast.sockets.connections), "Open WebSocket connections and streams over HTTP."),
         ("subscriptions", hub.reader_count, "Running subscriptions to rooms."),
@@ -101,14 +103,8 @@ def _gauges(roomcast: Roomcast) -> Iterable[Value]:
         ("bus_connected", int(roomcast.bus.connected), "1 while the broker is connected."),
         ("db_up", int(roomcast.database_probe.is_ok), "1 while the database accepts writes."),
         *_disk(roomcast),
-        *_rate_limits(roomcast),
+        ("rate_limits_degraded", int(counts_alone), "1 while Redis does not answer and rates count per process."),
     )
-
-
-def _rate_limits(roomcast: Roomcast) -> Iterable[Value]:
-    buckets = roomcast.limiting.buckets
-    if isinstance(buckets, RedisBuckets):
-        yield "rate_limits_shared", int(buckets.is_shared), "1 while rates are counted in Redis, 0 while per process."
 
 
 def _disk(roomcast: Roomcast) -> Iterable[Value]:

@@ -145,12 +145,12 @@ async def test_a_server_whose_redis_hangs_answers_and_reports_it(make_app: MakeA
     with servers.redis("PATH", "wheel") as server:
         app = await make_app(bus_url=server.url)
         async with await sign_up(app, "ann") as ann:
-            assert (await read_metrics(ann))["roomcast_rate_limits_shared"] == 1
+            assert (await read_metrics(ann))["roomcast_rate_limits_degraded"] == 0
             async with frozen(server_pid(server)):
                 async with asyncio.timeout(WAIT_SECONDS):
                     for _ in range(100):
                         assert (await ann.post({"query": QUERY})).status_code == 200
-                assert (await read_metrics(ann))["roomcast_rate_limits_shared"] == 0
+                assert (await read_metrics(ann))["roomcast_rate_limits_degraded"] == 1
 
 
 QUERY = "{ __typename }"
