@@ -302,6 +302,8 @@ async def test_a_stopping_server_closes_sockets_one_after_another(
         app.roomcast.sockets.close_all()
         app.roomcast.sockets.close_all()  # the second time changes nothing
         times = await asyncio.gather(*closes)
+        async with ann.connect() as late:
+            assert await late.closed() == (1012, "Service restart")
     assert max(times) - min(times) > 0.05  # of half a second
 
 

@@ -5,8 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from roomcast.core.process_lock import is_server_running
+from roomcast.core.advisory_lock import AdvisoryLock
+from roomcast.core.process_lock import AlreadyRunning, is_server_running
 from tests import servers
+from tests.deployment.poolers import pgbouncer
 from tests.process import Process, processes
 
 pytestmark = pytest.mark.deployment
@@ -51,6 +53,22 @@ async def test_a_second_server_with_the_memory_bus_is_refused(tmp_path: Path, po
         await first.kill()
         async with processes(1, url, tmp_path / "second", **settings):
             pass
+
+
+async def test_the_lock_works_through_a_pooler_and_does_not_stay_behind(postgres_server: servers.Server) -> None:
+    database = await servers.create_database(postgres_server.url, "pooled_lock")
+    with pgbouncer(database) as pooled:
+        first, second = AdvisoryLock(f"{pooled}?pgbouncer=true"), AdvisoryLock(f"{pooled}?pgbouncer=true")
+        try:
+            await first.acquire()
+            with pytest.raises(AlreadyRunning):
+                await second.acquire()
+            await first.close()
+            await second.close()
+            await second.acquire()
+        finally:
+            await first.close()
+            await second.close()
 
 
 async def test_uvicorn_with_workers_on_sqlite_ends_with_the_reason(tmp_path: Path) -> None:

@@ -52,7 +52,7 @@ class ConnectionRegistry:
         self.timeouts = timeouts or Timeouts()
         self._sessions = engine.backend.sessions
         self._tasks: list[asyncio.Task[None]] = []
-        self._has_warned = False
+        self._has_warned = self._is_closing = False
 
     async def start(self) -> None:
         self._sessions.add_listener(self._end_sessions)
@@ -68,6 +68,7 @@ class ConnectionRegistry:
 
     def close_all(self) -> None:
         """Close all connections with 1012 in random order, spread over `timeouts.closing` at most."""
+        self._is_closing = True
         for connection in list(self.connections):
             connection.schedule_stop()
 
@@ -99,10 +100,16 @@ class ConnectionRegistry:
                 CloseCode.SUBPROTOCOL_NOT_ACCEPTABLE, f"Subprotocol not acceptable: use {protocol.SUBPROTOCOL}"
             )
             return
+        await self._run(connection)
+
+    async def _run(self, connection: Connection) -> None:
+        """Serve an accepted connection, unless a limit is reached."""
         address = connection.transport.ip_address or ""
         if not self.admission.admit(connection, address):
             await connection.close(CloseCode.TRY_AGAIN_LATER, "Too many connections")
             return
+        if self._is_closing:  # a stream over HTTP, on a connection that was open already
+            connection.schedule_stop()
         try:
             await connection.run()
         finally:
