@@ -101,7 +101,7 @@ def _gauges(roomcast: Roomcast) -> Iterable[Value]:
         ("people_present", people, "Users who are shown as present, counted over all processes."),
         ("sends_waiting", backend.message_sender.waiting, "Messages that wait for the next transaction."),
         ("bus_connected", int(roomcast.bus.connected), "1 while the broker is connected."),
-        ("db_up", int(roomcast.database_probe.is_ok), "1 while the database accepts writes."),
+        ("db_up", int(roomcast.database_probe.is_ok and not roomcast.db.outages.is_out), "1 while the database works."),
         *_disk(roomcast),
         ("rate_limits_degraded", int(counts_alone), "1 while Redis does not answer and rates count per process."),
     )
