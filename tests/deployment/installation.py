@@ -15,6 +15,7 @@ import asyncpg
 from roomcast.core import migrations
 from tests import servers
 from tests.api_clients import UserClient, sign_up
+from tests.delivery.resuming_clients import FULL
 from tests.deployment import nginx
 from tests.faults.chatting import (
     Listener,
@@ -29,6 +30,9 @@ from tests.faults.chatting import (
 from tests.faults.history import History, Result, violations
 from tests.process import Process
 from tests.running_app import RunningApp
+
+MAX_AGE_SECONDS = 60 if FULL else 10
+"""Sockets are closed at this age, so all through the tests."""
 
 CATCH_UP_SECONDS = 90.0
 """Within this time after a repair every client sends and receives again."""
@@ -77,6 +81,8 @@ async def open_installation(folder: Path, former: Path | None = None) -> AsyncIt
             servers.skip(reason)
         url = await servers.create_database(postgres.url, "roomcast")
         settings: dict[str, Any] = {"bus_url": redis.url, "push": "off", "trusted_proxies": "127.0.0.1"}
+        if not former:  # which may not know this setting
+            settings["max_connection_age_seconds"] = MAX_AGE_SECONDS
         processes = [Process(url, folder / str(number), **settings) for number in range(3)]
         started = processes[:2] if former else processes
         for process in processes:
