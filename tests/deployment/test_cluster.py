@@ -27,8 +27,8 @@ logger = logging.getLogger(__name__)
 SOCKETS, ROOMS = (500, 10) if FULL else (100, 4)
 FREEZES = [22.0, 45.0] if FULL else [2.0]
 DOWN_SECONDS = 10.0 if FULL else 0.5
-P99_SECONDS = 2.0 if FULL else 30.0
-"""CI machines run other tests at the same time."""
+P99_SECONDS = 2.0 if FULL else 60.0
+"""From the first try of a send to its arrival. CI machines run other tests at the same time."""
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
