@@ -35,7 +35,7 @@ from roomcast.settings import (
     secret_keys,
     vapid_key,
 )
-from roomcast.startup import check_poolers
+from roomcast.startup import check_installation, check_poolers, check_sqlite
 from roomcast.uploads.storage import check_storage
 
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
@@ -208,6 +208,8 @@ async def _descriptors(_settings: Settings) -> str | Caution:
 
 
 async def _database(settings: Settings) -> str:
+    if settings.is_sqlite:
+        await asyncio.to_thread(check_sqlite, settings)  # first: to open the file normally applies its log to it
     for name, url in (("DATABASE_URL", settings.database_url), ("DATABASE_DIRECT_URL", settings.database_direct_url)):
         try:
             await migrations.revision(url)
@@ -395,6 +397,7 @@ CHECKS: Mapping[str, Callable[[Settings], Awaitable[str | Caution]]] = {
     "database": _database,
     "replicas": _replicas,
     "migrations": _migrations,
+    "installation": check_installation,
     "clock": _clock,
     "processes": _processes,
     "bus": _bus,

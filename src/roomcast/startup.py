@@ -14,10 +14,11 @@ from roomcast import tracing
 from roomcast.accounts.policy import AccountRules
 from roomcast.accounts.policy import SignupMode as AccountSignupMode
 from roomcast.components import is_push_enabled, open_storage
-from roomcast.core import event_log, migrations, postgres
+from roomcast.core import event_log, migrations, postgres, sqlite
 from roomcast.core.advisory_lock import AdvisoryLock
-from roomcast.core.db import Database
+from roomcast.core.db import Database, driver_url
 from roomcast.core.keys import derive_key
+from roomcast.core.outages import reason
 from roomcast.core.process_lock import AlreadyRunning, FileLock, sqlite_lock_path
 from roomcast.core.telemetry import configure_logs
 from roomcast.database_urls import PostgresUrl, read_postgres_url
@@ -36,8 +37,8 @@ from roomcast.uploads import ownership
 
 logger = logging.getLogger("roomcast")
 
-STORAGE_SECONDS = 5.0
-"""How long a storage may take to tell whose it is, when a process starts."""
+STORAGE_SECONDS = SQLITE_SECONDS = 5.0
+"""How long a storage may take to tell whose it is when a process starts, and how long an SQLite file is checked."""
 
 
 def start_logs(settings: Settings) -> None:
@@ -121,10 +122,15 @@ def unfinished_restore(settings: Settings) -> Path:
     return data_folder(settings) / "restore.unfinished"
 
 
-async def prepare_database(settings: Settings) -> None:
-    """Migrate the database where the settings allow it. Raises WrongSetting where the operator has to migrate."""
+def check_restored(settings: Settings) -> None:
+    """Raises WrongSetting if a restore was interrupted."""
     if (unfinished := unfinished_restore(settings)).exists():
         raise WrongSetting(f"a restore was interrupted: run `roomcast restore {unfinished.read_text().strip()}` again")
+
+
+async def prepare_database(settings: Settings) -> None:
+    """Migrate the database where the settings allow it. Raises WrongSetting where the operator has to migrate."""
+    check_restored(settings)
     try:
         await check_poolers(settings)
         found, wanted = await migrations.revision(settings.database_url), migrations.head()
@@ -138,10 +144,10 @@ async def prepare_database(settings: Settings) -> None:
             f"the database is at revision {found or 'none'}, this release needs {wanted}: run `roomcast migrate`, "
             "or set ROOMCAST_MIGRATE_ON_START=true"
         )
-    await _check_store(settings)
+    await check_store(settings)
 
 
-async def _check_store(settings: Settings) -> None:
+async def check_store(settings: Settings) -> None:
     """Raises WrongSetting for a database that `roomcast copy` has not completed, or has moved to another place."""
     db = Database(settings.database_url)
     try:
@@ -170,8 +176,7 @@ async def claim_storage(settings: Settings) -> None:
     except ownership.ForeignStorage as error:
         raise WrongSetting(str(error)) from None
     except Exception as error:  # the drivers of storages raise many kinds of errors
-        reason = str(error).partition("\n")[0] or type(error).__name__
-        logger.warning("it could not be checked whether the stored files belong to this database: %s", reason)
+        logger.warning("it could not be checked whether the stored files belong to this database: %s", reason(error))
     finally:
         await db.close()
 
@@ -205,6 +210,38 @@ async def _is_pooled(address: PostgresUrl) -> bool:
         return await postgres.is_behind_transaction_pooler(address)
     except migrations.DRIVER_ERRORS as error:
         raise migrations.UnusableDatabase(migrations.first_line(error)) from error
+
+
+async def check_installation(settings: Settings) -> str:
+    """The id of the installation. Raises WrongSetting where a start is refused: a restore or a copy that is not
+    complete, a database that was copied to another one, the uploads of another installation. Changes nothing."""
+    check_restored(settings)
+    if await migrations.revision(settings.database_url) != migrations.head():
+        return "checked once the database is migrated"
+    await check_store(settings)
+    db = Database(settings.database_url)
+    try:
+        async with asyncio.timeout(STORAGE_SECONDS):
+            known, _ = await ownership.check(db, open_storage(settings))
+    except ownership.ForeignStorage as error:
+        raise WrongSetting(str(error)) from None
+    except Exception as error:  # the drivers of storages raise many kinds of errors
+        raise WrongSetting(f"it could not be read whose the stored files are: {reason(error)}") from None
+    finally:
+        await db.close()
+    return str(known or "none yet")
+
+
+def check_sqlite(settings: Settings) -> None:
+    """Raises WrongSetting for a damaged file. SQLite applies a log that it finds beside a file, also that of a former
+    file, and damages the file by that."""
+    path = Path(driver_url(settings.database_url).database or "")
+    has_log = path.with_name(f"{path.name}-wal").exists()
+    if has_log and (damage := sqlite.find_damage(path, SQLITE_SECONDS)):
+        raise WrongSetting(
+            f"{source('database_url')}: {path} is damaged ({damage}). If it was put there by hand beside the log "
+            f"{path.name}-wal of a former file, stop the server, delete the log, and put the file there again"
+        )
 
 
 def account_rules(settings: Settings, key: bytes, epoch: UUID) -> AccountRules:

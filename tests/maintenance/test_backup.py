@@ -6,7 +6,7 @@ import os
 import shutil
 import sqlite3
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, closing
 from pathlib import Path
 
 import pytest
@@ -15,7 +15,7 @@ from roomcast.core import migrations
 from roomcast.maintenance import backup as backups
 from roomcast.maintenance import databases, restore
 from roomcast.settings import Settings, WrongSetting
-from roomcast.startup import prepare_database, unfinished_restore
+from roomcast.startup import check_sqlite, prepare_database, unfinished_restore
 from tests.api_clients import ROOM_EVENTS, UserClient, sign_up
 from tests.conftest import MakeApp
 from tests.delivery.test_restore import CURSOR, sign_in_again
@@ -167,6 +167,18 @@ async def test_a_restore_refuses_data_a_running_server_and_a_newer_backup(
             await restore.restore(app.roomcast.settings, file)
 
 
+def backup_by_hand(database: Path) -> bytes:
+    with closing(sqlite3.connect(database)) as source:
+        source.execute("VACUUM INTO ?", (f"{database}.copy",))
+    return Path(f"{database}.copy").read_bytes()
+
+
+def checkpoint(database: Path) -> None:
+    """Begin the log anew, so that it has only what is written from now on."""
+    with closing(sqlite3.connect(database)) as opened:
+        opened.execute("PRAGMA wal_checkpoint(RESTART)")
+
+
 async def test_a_restore_over_data_needs_replace_and_replays_no_old_log(tmp_path: Path) -> None:
     database, file = tmp_path / "roomcast.db", tmp_path / "backup.tar"
     settings = settings_for(f"sqlite:///{database}", tmp_path, migrate_on_start=True)
@@ -174,9 +186,16 @@ async def test_a_restore_over_data_needs_replace_and_replays_no_old_log(tmp_path
         room_id = await ann.create_room("den")
         await ann.send_messages(room_id, *(f"kept {number}" for number in range(100)))
         await backups.write_file(settings, file)
-        await ann.send_messages(room_id, *(f"lost {number}" for number in range(100)))
+        older = backup_by_hand(database)
+        await ann.send_messages(room_id, *(f"lost {number}" * 20 for number in range(200)))
+        checkpoint(database)
+        await ann.send_messages(room_id, *(f"lost {number}" for number in range(50)))
         crashed = {path.name: path.read_bytes() for path in files(tmp_path) if path.name.startswith("roomcast.db")}
     assert crashed["roomcast.db-wal"]
+    for name, content in crashed.items():
+        (tmp_path / name).write_bytes(content if name != "roomcast.db" else older)  # as a restore by hand may do it
+    with pytest.raises(WrongSetting, match=r"damaged .* delete the log"):
+        check_sqlite(settings)
     for name, content in crashed.items():
         (tmp_path / name).write_bytes(content)
     with pytest.raises(restore.RestoreRefused, match="--replace"):

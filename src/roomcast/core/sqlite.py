@@ -12,6 +12,7 @@ A step whose task is cancelled still runs in the thread. It is interrupted, and 
 
 import asyncio
 import sqlite3
+import time
 from collections.abc import Callable, Sequence
 from contextlib import closing
 from functools import partial
@@ -146,6 +147,20 @@ def copy(path: Path, target: Path) -> None:
         raise FileExistsError(target)
     with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)) as source:
         source.execute("VACUUM INTO ?", (str(target),))
+
+
+def find_damage(path: Path, seconds: float) -> str | None:
+    """What is wrong with the structure of the file; None if nothing was found in this time."""
+    end = time.monotonic() + seconds
+    try:
+        with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)) as file:
+            file.set_progress_handler(lambda: time.monotonic() > end, 100_000)
+            [(found,)] = file.execute("PRAGMA quick_check(1)").fetchall()
+    except sqlite3.OperationalError:  # the time is over, or somebody else has locked the file
+        return None
+    except sqlite3.DatabaseError as error:
+        return str(error)
+    return None if found == "ok" else str(found).splitlines()[-1]
 
 
 PRAGMAS = (

@@ -239,7 +239,7 @@ async def _restore_postgres(settings: Settings, path: Path, manifest: Manifest) 
     async with databases.engine(url) as target, target.connect() as connection:
         major = int((await connection.execute(sa.text("SHOW server_version_num"))).scalar_one()) // 10_000
     schema = manifest.schema or "public"
-    tables = [each.name for each in metadata.sorted_tables]
+    tables = ["message_ids", *(each.name for each in metadata.sorted_tables)]  # with partitions there is one more
     then = f"UPDATE \"{schema}\".store SET epoch = '{uuid7()}', timeline = NULL, deletions_held_until = NULL"  # noqa: S608
     restore_tables = postgres_tools.restore
     await asyncio.to_thread(

@@ -93,12 +93,12 @@ async def close_target(connection: AsyncConnection) -> None:
 
 # ------------------------------------------------------------------ indexes, foreign keys, sequences
 
-_CONSTRAINTS = """
+CONSTRAINTS = """
 SELECT contype::text, conrelid::regclass::text, conname, pg_get_constraintdef(pg_constraint.oid), relkind::text
 FROM pg_constraint JOIN pg_class ON pg_class.oid = conrelid
 WHERE contype IN ('f', 'u') AND conparentid = 0 AND conrelid = ANY (CAST(:tables AS regclass[]))
 """
-_INDEXES = """
+INDEXES = """
 SELECT indexrelid::regclass::text, pg_get_indexdef(indexrelid) FROM pg_index
 WHERE indrelid = ANY (CAST(:tables AS regclass[]))
 AND NOT EXISTS (SELECT FROM pg_constraint WHERE conindid = indexrelid)
@@ -111,14 +111,14 @@ async def _drop_indexes(connection: AsyncConnection) -> tuple[list[str], list[st
         return [], []
     tables = {"tables": [table.name for table in copied_tables()]}
     indexes, foreign_keys, drops = [], [], []
-    for kind, table, name, definition, relation in await connection.execute(sa.text(_CONSTRAINTS), tables):
+    for kind, table, name, definition, relation in await connection.execute(sa.text(CONSTRAINTS), tables):
         add = f'ALTER TABLE {table} ADD CONSTRAINT "{name}" {definition}'
         if kind == "u":
             indexes.append(add)
         else:  # partitioned tables take no foreign key that is not checked at once
             foreign_keys.append(add if relation == "p" else f"{add} NOT VALID")
         drops.append((kind == "u", f'ALTER TABLE {table} DROP CONSTRAINT "{name}"'))
-    for name, definition in await connection.execute(sa.text(_INDEXES), tables):
+    for name, definition in await connection.execute(sa.text(INDEXES), tables):
         indexes.append(definition)
         drops.append((True, f"DROP INDEX {name}"))
     for _, statement in sorted(drops):  # a foreign key may need a unique constraint, so it is dropped first

@@ -37,18 +37,25 @@ async def claim(db: Database, storage: Storage) -> None:
     If one of database and storage has no id, it gets that of the other; if both have none, they get a new one. Before
     that, the database has to know some of the stored files, or nothing is stored.
     """
+    known, marked = await check(db, storage)
+    if known is None or marked != known:
+        await _mark(db, storage, marked)
+
+
+async def check(db: Database, storage: Storage) -> tuple[UUID | None, UUID | None]:
+    """As `claim`, without changing anything. Returns the ids of the database and of the storage."""
     # The storage is read first: a process that starts at the same time writes to the database first.
     marked = await marked_id(storage)
     async with db.read() as session:
         known = await event_log.installation_id(session)
     if marked is not None and marked == known:
-        return
+        return known, marked
     if marked is not None and known is not None:
         raise ForeignStorage(f"the stored files belong to installation {marked}, and the database to {known}. {ADVICE}")
     knows = await _knows_stored_files(db, storage)
     if knows is False or (marked is not None and knows is None):
         raise ForeignStorage(f"the database knows none of the stored files, so they are of another one. {ADVICE}")
-    await _mark(db, storage, marked)
+    return known, marked
 
 
 async def is_own(db: Database, storage: Storage) -> bool:
