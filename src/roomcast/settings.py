@@ -13,7 +13,6 @@ from functools import partial
 from ipaddress import ip_network
 from pathlib import Path
 from typing import Annotated, Any, cast
-from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BeforeValidator, Field, FilePath, SecretStr, ValidationError, model_validator
 from pydantic_settings import (
@@ -30,6 +29,17 @@ from roomcast.database_urls import BROKERS, DATABASES, check_replicas, check_url
 from roomcast.environment import PREFIX
 from roomcast.environment import WrongSetting as WrongSetting
 from roomcast.limit_settings import LimitSettings
+from roomcast.setting_values import (
+    check_bucket,
+    check_header_names,
+    check_host,
+    check_host_names,
+    check_origins,
+    check_proxies,
+    check_subject,
+    check_web_address,
+    split_list,
+)
 
 MIN_SECRET_BYTES = 32
 
@@ -70,55 +80,6 @@ class LogFormat(StrEnum):
     JSON = "json"
 
 
-def _check_host(host: str) -> str:
-    if not re.fullmatch(r"[0-9A-Za-z:._-]+", host):
-        raise ValueError("it has to be one address or host name to listen on, for example 127.0.0.1 or 0.0.0.0")
-    return host
-
-
-def _split_list(value: Any) -> Any:
-    return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
-
-
-def _check_origins(origins: tuple[str, ...]) -> tuple[str, ...]:
-    for origin in origins:
-        parts = urlsplit(origin)
-        if parts.scheme not in ("http", "https") or not parts.netloc or parts.path or parts.query:
-            raise ValueError(f"{origin!r} is not a web origin; an example of one is https://chat.example.org")
-    return origins
-
-
-def _check_header_names(names: tuple[str, ...]) -> tuple[str, ...]:
-    for name in names:
-        if not re.fullmatch(r"[A-Za-z0-9_-]+\*?", name):
-            raise ValueError(f"{name!r} is not the name of a header; examples are X-Tenant and X-Acme-*")
-    return names
-
-
-def _check_web_address(url: str | None) -> str | None:
-    if url is None:
-        return None
-    parts = urlsplit(url)
-    if parts.scheme not in ("http", "https") or not parts.hostname or parts.query or parts.fragment:
-        raise ValueError("the URL has to be a web address, for example https://chat.example.org")
-    return url.rstrip("/")
-
-
-def _check_subject(subject: str | None) -> str | None:
-    if subject is not None and not re.fullmatch(r"mailto:[^@\s]+@[^@\s]+|https://\S+", subject):
-        raise ValueError(
-            "it has to be a contact address, for example mailto:admin@example.org or https://chat.example.org"
-        )
-    return subject
-
-
-def _check_host_names(hosts: tuple[str, ...]) -> tuple[str, ...]:
-    for host in hosts:
-        if not re.fullmatch(r"[A-Za-z0-9._-]+", host):
-            raise ValueError(f"{host!r} is not a host name or address; an example of one is push.example.org")
-    return tuple(host.lower() for host in hosts)
-
-
 def _check_vapid_key(key: SecretStr | None) -> SecretStr | None:
     if key is not None and not _is_vapid_key(key.get_secret_value()):
         raise ValueError("it has to be the 32 bytes of a P-256 private key in base64url, as web push tools print it")
@@ -130,17 +91,6 @@ def _is_vapid_key(text: str) -> bool:
     return known is not None and 0 < int.from_bytes(base64.urlsafe_b64decode(text[:43] + "=")) < P256_ORDER
 
 
-def _check_bucket(url: str | None) -> str | None:
-    if url is None:
-        return None
-    parts = urlsplit(url)
-    named = parts.hostname and parts.username and parts.password and parts.path.strip("/")
-    if parts.scheme not in ("s3", "s3+http") or not named:
-        raise ValueError("the URL has to look like s3://KEY:SECRET@host/bucket?region=eu-central-1")
-    _ = parts.port  # raises ValueError with a message for an invalid port
-    return url
-
-
 def _check_networks(networks: tuple[str, ...]) -> tuple[str, ...]:
     for network in networks:
         try:
@@ -150,16 +100,7 @@ def _check_networks(networks: tuple[str, ...]) -> tuple[str, ...]:
     return networks
 
 
-def _check_proxies(proxies: tuple[str, ...]) -> tuple[str, ...]:
-    for proxy in proxies:
-        try:
-            _ = proxy == "*" or ip_network(proxy)
-        except ValueError:
-            raise ValueError(f"{proxy!r} is not an IP address, a network such as 10.0.0.0/8, or *") from None
-    return proxies
-
-
-List = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split_list)]
+List = Annotated[tuple[str, ...], NoDecode, BeforeValidator(split_list)]
 DatabaseUrl = Annotated[str, AfterValidator(partial(check_url, schemes=DATABASES))]
 BusUrl = Annotated[str, AfterValidator(partial(check_url, schemes=BROKERS))]
 
@@ -171,7 +112,7 @@ class Settings(LimitSettings):
         env_prefix=PREFIX, env_file=".env", env_ignore_empty=True, frozen=True, extra="ignore"
     )
 
-    host: Annotated[str, AfterValidator(_check_host)] = "127.0.0.1"
+    host: Annotated[str, AfterValidator(check_host)] = "127.0.0.1"
     port: int = Field(default=8000, ge=0, le=65535)
     data_dir: Path = Path("data")
     database_url: DatabaseUrl = ""
@@ -186,9 +127,9 @@ class Settings(LimitSettings):
     signup_mode: SignupMode = SignupMode.OPEN
     first_user_is_admin: bool = True
     room_creation: RoomCreation = RoomCreation.EVERYONE
-    allowed_origins: Annotated[List, AfterValidator(_check_origins)] = ()
-    allowed_headers: Annotated[List, AfterValidator(_check_header_names)] = ()
-    allowed_hosts: Annotated[List, AfterValidator(_check_host_names)] = ()
+    allowed_origins: Annotated[List, AfterValidator(check_origins)] = ()
+    allowed_headers: Annotated[List, AfterValidator(check_header_names)] = ()
+    allowed_hosts: Annotated[List, AfterValidator(check_host_names)] = ()
     profile: Profile = Profile.DEVELOPMENT
     introspection: OnOff | None = None
     playground: OnOff | None = None
@@ -197,15 +138,15 @@ class Settings(LimitSettings):
     trusted_documents: FilePath | None = None
     workers: int = Field(default=1, ge=1, le=1000)
     migrate_on_start: bool | None = None
-    public_url: Annotated[str | None, AfterValidator(_check_web_address)] = None
+    public_url: Annotated[str | None, AfterValidator(check_web_address)] = None
     drain_seconds: float = Field(default=0, ge=0, le=3600)
     close_seconds: float = Field(default=3, ge=0, le=3600)
     max_connection_age_seconds: float = Field(default=0, ge=0, le=10 * 366 * 86400)
-    trusted_proxies: Annotated[List, AfterValidator(_check_proxies)] = ()
+    trusted_proxies: Annotated[List, AfterValidator(check_proxies)] = ()
     trusted_networks: Annotated[List, AfterValidator(_check_networks)] = ()
     rate_limits: OnOff = OnOff.ON
     presence_grace_seconds: int = Field(default=15, ge=1, le=3600)
-    storage_url: Annotated[str | None, AfterValidator(_check_bucket)] = None
+    storage_url: Annotated[str | None, AfterValidator(check_bucket)] = None
     max_upload_bytes: int = Field(default=25 * 1024 * 1024, ge=1, le=2**31 - 1)
     upload_quota_bytes: int = Field(default=5 * 1024**3, ge=1, le=2**53)
     min_free_disk_bytes: int = Field(default=256 * 1024**2, ge=0, le=2**53)
@@ -214,9 +155,9 @@ class Settings(LimitSettings):
     metrics_token: SecretStr | None = Field(default=None, min_length=16)
     push: OnOff | None = None
     push_delay_seconds: float = Field(default=15, ge=0.1, le=300)
-    push_allowed_hosts: Annotated[List, AfterValidator(_check_host_names)] = ()
+    push_allowed_hosts: Annotated[List, AfterValidator(check_host_names)] = ()
     vapid_private_key: Annotated[SecretStr | None, AfterValidator(_check_vapid_key)] = None
-    vapid_subject: Annotated[str | None, AfterValidator(_check_subject)] = None
+    vapid_subject: Annotated[str | None, AfterValidator(check_subject)] = None
     log_level: LogLevel = LogLevel.INFO
     log_format: LogFormat | None = None
 
