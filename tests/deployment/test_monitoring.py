@@ -136,11 +136,10 @@ async def cause_all(
 ) -> None:
     (a, b, c), (database, redis) = all_processes, backends
     async with await sign_up(a.app, "ann") as ann, await sign_up(c.app, "cleo") as cleo:
-        await asyncio.gather(guess_passwords(watch, a), be_refused(watch, cleo))
+        await asyncio.gather(guess_passwords(watch, a), be_refused(watch, cleo), use_up_descriptors(watch, b))
         await fail_unexpectedly(watch, ann, url)
         await saturate(watch, ann, url)
-        await freeze_repeatedly(watch, ann, b)
-        await asyncio.gather(use_up_descriptors(watch, b), fill(watch, disk))
+        await asyncio.gather(freeze_repeatedly(watch, ann, b), fill(watch, disk))
         await asyncio.to_thread(redis.stop)
         await watch.until("RoomcastBusDown")
         await asyncio.to_thread(database.stop, kill=True)
