@@ -38,7 +38,8 @@ class Failure(Exception):
 def closed(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """The names of the parts that were closed, in order."""
     names: list[str] = []
-    monkeypatch.setattr(app, "prepare_database", succeed)  # it opens and closes a database of its own
+    for step in ("prepare_database", "claim_storage"):  # they open and close a database of their own
+        monkeypatch.setattr(app, step, succeed)
     for part, method in (*CLOSING, (UploadReceiver, "close"), (ConnectionRegistry, "stop")):
         original = getattr(part, method)
 
