@@ -14,6 +14,7 @@ from sqlalchemy.exc import IntegrityError, OperationalError
 from roomcast.core.db import CoalescingLoader
 from roomcast.core.errors import Conflict, OutcomeUnknown, Refused, Unavailable
 from roomcast.core.group_commit import GroupCommit
+from roomcast.core.outages import OutageLog
 from tests.simulation.faults import DatabaseAway, Defect, Faults
 from tests.simulation.loop import SimulatedLoop, Violation
 
@@ -58,6 +59,7 @@ class FakeDatabase:
 
     is_sqlite = False
     answer_seconds = 3.0
+    outages = OutageLog()
 
     def __init__(self, table: Table, faults: Faults) -> None:
         self._table, self._faults = table, faults

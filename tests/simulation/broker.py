@@ -25,7 +25,7 @@ class SimulatedBroker:
 
     def bus(self, on_frame: Callable[[Frame], None], on_resync: Callable[[Collection[str]], None]) -> Bus:
         """One process's place on it."""
-        with patch.object(bus, "open_backend", lambda url, inbox, _direct: BrokerConnection(url, inbox, self)):
+        with patch.object(bus, "open_backend", lambda url, inbox: BrokerConnection(url, inbox, self)):
             return Bus("simulated://", on_frame=on_frame, on_resync=on_resync, shards=2)
 
 

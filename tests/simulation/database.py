@@ -20,6 +20,7 @@ from roomcast.core.epoch import Epoch
 from roomcast.core.errors import NotFound
 from roomcast.core.event_log import RoomHead
 from roomcast.core.events import Event
+from roomcast.core.outages import OutageLog
 from roomcast.messages.events import MessageCreated
 from roomcast.receipts import queries as receipts
 from roomcast.receipts import threads
@@ -122,6 +123,7 @@ class FakeDatabase:
 
     is_sqlite = False
     answer_seconds = 3.0
+    outages = OutageLog()
 
     def __init__(self, store: InMemoryStore, faults: Faults) -> None:
         self._store, self._faults = store, faults
