@@ -5,17 +5,10 @@ from pathlib import Path
 
 import pytest
 
+from roomcast.data_folder import data_folder, incoming_folder, secret_keys, vapid_key
 from roomcast.environment import PREFIX
 from roomcast.limit_settings import Allowance, LimitSettings
-from roomcast.settings import (
-    Settings,
-    WrongSetting,
-    data_folder,
-    incoming_folder,
-    load_settings,
-    secret_keys,
-    vapid_key,
-)
+from roomcast.settings import Settings, WrongSetting, load_settings
 
 EXAMPLE = Path(".env.example").read_text()
 SET = re.compile(r"^#(ROOMCAST_[A-Z_]+)=(.*)$")

@@ -44,12 +44,13 @@ from roomcast.core.periodic import PeriodicTask
 from roomcast.core.rates import RedisBuckets
 from roomcast.core.readiness import Probe, database_probe, folder_probe
 from roomcast.core.replicas import Replicas
+from roomcast.data_folder import incoming_folder, secret_keys
 from roomcast.event_router import EventRouter
 from roomcast.live.inbox_reconciler import STEP_SECONDS, InboxReconciler
 from roomcast.messages.actions import MessageSender
 from roomcast.realtime.bus.bus import Bus
 from roomcast.realtime.hub import Hub
-from roomcast.settings import OnOff, RoomCreation, Settings, incoming_folder, secret_keys
+from roomcast.settings import OnOff, RoomCreation, Settings
 from roomcast.startup import account_rules, claim_storage, log_setup_token, prepare_database, start_traces
 from roomcast.uploads import cleanup
 from roomcast.uploads.actions import FileLimits
@@ -155,18 +156,12 @@ async def _start(stack: AsyncExitStack, settings: Settings, passwords: Passwords
         stack.push_async_callback(limiting.buckets.close)
     await router.start(stack)
     backend = await _open_backend(stack, settings, router, passwords, limiting)
-    loop_watch = LoopWatch()
-    stack.push_async_callback(loop_watch.stop)
-    await loop_watch.start()
     probes = database_probe(router.db), folder_probe(incoming_folder(settings))
     for probe in probes:
         stack.push_async_callback(probe.close)
     storage = open_storage(settings)
     transfers = limits_of(TransferLimits, settings, min_free_bytes=settings.min_free_disk_bytes)
-    receiver = UploadReceiver(
-        storage, incoming_folder(settings), transfers, limiting.refusals, keeps_originals=settings.keep_originals
-    )
-    stack.push_async_callback(receiver.close)
+    receiver = _open_receiver(stack, settings, storage, transfers, limiting)
     engine = _create_engine(settings, backend, limiting, registry)
     sockets = await _open_sockets(stack, settings, engine, router.hub, limiting)
     return Roomcast(
@@ -183,7 +178,7 @@ async def _start(stack: AsyncExitStack, settings: Settings, passwords: Passwords
         ),
         sockets=sockets,
         http=_http_endpoint(settings, engine, sockets),
-        loop_watch=loop_watch,
+        loop_watch=await _start_loop_watch(stack),
         database_probe=probes[0],
         folder_probe=probes[1],
         limiting=limiting,
@@ -230,6 +225,22 @@ async def _open_backend(
         notifier=notifier,
         replicas=await _open_replicas(stack, settings, router),
     )
+
+
+def _open_receiver(
+    stack: AsyncExitStack, settings: Settings, storage: Storage, transfers: TransferLimits, limiting: Limiting
+) -> UploadReceiver:
+    folder = incoming_folder(settings)
+    receiver = UploadReceiver(storage, folder, transfers, limiting.refusals, keeps_originals=settings.keep_originals)
+    stack.push_async_callback(receiver.close)
+    return receiver
+
+
+async def _start_loop_watch(stack: AsyncExitStack) -> LoopWatch:
+    watch = LoopWatch()
+    stack.push_async_callback(watch.stop)
+    await watch.start()
+    return watch
 
 
 async def _open_sockets(

@@ -4,8 +4,9 @@ import sys
 
 from uvicorn.config import STARTUP_FAILURE
 
+from roomcast.data_folder import set_private_umask
 from roomcast.serving import app_alone
-from roomcast.settings import WrongSetting, load_settings, set_private_umask
+from roomcast.settings import WrongSetting, load_settings
 from roomcast.startup import create_keys_and_folders, start_logs
 
 set_private_umask()

@@ -19,12 +19,13 @@ from roomcast.core import event_log, migrations
 from roomcast.core.db import Database
 from roomcast.core.errors import Refused
 from roomcast.core.partitions import partition
+from roomcast.data_folder import data_folder, set_private_umask
 from roomcast.doctor import Level, run_checks
 from roomcast.environment import source
 from roomcast.http_server import HttpServer
 from roomcast.maintenance import commands
 from roomcast.serving import app_alone
-from roomcast.settings import Settings, WrongSetting, data_folder, load_settings, set_private_umask
+from roomcast.settings import Settings, WrongSetting, load_settings
 from roomcast.startup import ProcessLock, claim_storage, create_keys_and_folders, prepare_database, start_logs
 from roomcast.supervisor import supervise
 from roomcast.uploads import ownership

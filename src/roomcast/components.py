@@ -12,11 +12,12 @@ from roomcast.api.websocket.timeouts import Timeouts
 from roomcast.core.db import Database
 from roomcast.core.rates import ClientAddresses, MemoryBuckets, Rate, RedisBuckets
 from roomcast.core.refusals import Refusals
+from roomcast.data_folder import incoming_folder, vapid_key
 from roomcast.limit_settings import Allowance, LimitSettings
 from roomcast.notifications.notifier import Notifier
 from roomcast.notifications.ssrf_guard import AddressGuard
 from roomcast.server.origins import Origins
-from roomcast.settings import OnOff, Profile, Settings, WrongSetting, incoming_folder, vapid_key
+from roomcast.settings import OnOff, Profile, Settings, WrongSetting
 from roomcast.uploads.storage import Folder, Storage
 
 if TYPE_CHECKING:

@@ -21,20 +21,12 @@ from roomcast.core.direct_queries import count, fetch
 from roomcast.core.engines import APPLICATION_NAME
 from roomcast.core.outages import reason
 from roomcast.core.replicas import LAG
+from roomcast.data_folder import data_folder, incoming_folder, secret_keys, vapid_key
 from roomcast.database_urls import read_postgres_url
 from roomcast.hosts import allowed_names
 from roomcast.process_limits import ADVICE, RECOMMENDED_DESCRIPTORS, descriptor_limit
 from roomcast.realtime.bus.bus import Bus
-from roomcast.settings import (
-    OnOff,
-    Profile,
-    Settings,
-    WrongSetting,
-    data_folder,
-    incoming_folder,
-    secret_keys,
-    vapid_key,
-)
+from roomcast.settings import OnOff, Profile, Settings, WrongSetting
 from roomcast.startup import check_installation, check_poolers, check_sqlite
 from roomcast.uploads.storage import check_storage
 

@@ -21,18 +21,10 @@ from roomcast.core.keys import derive_key
 from roomcast.core.outages import reason
 from roomcast.core.process_lock import AlreadyRunning, FileLock, sqlite_lock_path
 from roomcast.core.telemetry import configure_logs
+from roomcast.data_folder import data_folder, incoming_folder, secret_keys, vapid_key
 from roomcast.database_urls import PostgresUrl, read_postgres_url
 from roomcast.environment import source
-from roomcast.settings import (
-    LogFormat,
-    Profile,
-    Settings,
-    WrongSetting,
-    data_folder,
-    incoming_folder,
-    secret_keys,
-    vapid_key,
-)
+from roomcast.settings import LogFormat, Profile, Settings, WrongSetting
 from roomcast.uploads import ownership
 
 logger = logging.getLogger("roomcast")

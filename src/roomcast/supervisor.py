@@ -27,9 +27,10 @@ from typing import Any
 from uvicorn.config import STARTUP_FAILURE
 
 from roomcast import systemd
+from roomcast.data_folder import data_folder
 from roomcast.http_server import HttpServer
 from roomcast.serving import app_alone
-from roomcast.settings import Settings, WrongSetting, data_folder, load_settings
+from roomcast.settings import Settings, WrongSetting, load_settings
 from roomcast.startup import start_logs
 from roomcast.stopping import END_SECONDS, How, Stop
 from roomcast.worker_metrics import WorkerMetrics

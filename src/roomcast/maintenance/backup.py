@@ -24,11 +24,12 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from roomcast.components import open_storage
 from roomcast.core import migrations, sqlite
 from roomcast.core.clock import now
+from roomcast.data_folder import data_folder
 from roomcast.maintenance import databases, postgres_tools
 from roomcast.maintenance.archive import DATABASE_PART, KEYS, UPLOADS, ArchiveWriter, Manifest
 from roomcast.maintenance.databases import STORE
 from roomcast.maintenance.files import usable_files
-from roomcast.settings import Settings, data_folder
+from roomcast.settings import Settings
 from roomcast.tables import metadata
 from roomcast.uploads.storage import Storage
 

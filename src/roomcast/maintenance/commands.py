@@ -12,13 +12,14 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from roomcast.components import open_storage
 from roomcast.core.migrations import UnusableDatabase
+from roomcast.data_folder import data_folder, incoming_folder
 from roomcast.maintenance import backup as backups
 from roomcast.maintenance import copying, following
 from roomcast.maintenance import files as stored_files
 from roomcast.maintenance import restore as restores
 from roomcast.maintenance.postgres_tools import ToolFailed
 from roomcast.maintenance.targets import CopyFailed
-from roomcast.settings import Settings, WrongSetting, data_folder, incoming_folder, load_settings
+from roomcast.settings import Settings, WrongSetting, load_settings
 from roomcast.uploads.storage import Folder, Storage
 
 T = TypeVar("T")

@@ -25,10 +25,11 @@ from roomcast.core import migrations
 from roomcast.core.columns import table
 from roomcast.core.ids import uuid7
 from roomcast.core.process_lock import AlreadyRunning, FileLock, sqlite_lock_path
+from roomcast.data_folder import data_folder, incoming_folder
 from roomcast.maintenance import archive, databases, postgres_tools
 from roomcast.maintenance.archive import DATABASE_PART, KEYS, READ_BYTES, UPLOADS, Manifest
 from roomcast.maintenance.databases import STORE
-from roomcast.settings import Settings, data_folder, incoming_folder
+from roomcast.settings import Settings
 from roomcast.startup import unfinished_restore
 from roomcast.tables import metadata
 from roomcast.uploads import ownership
