@@ -3,7 +3,6 @@
 import asyncio
 import os
 import shutil
-import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack
@@ -18,6 +17,7 @@ from roomcast.core.partitions import partition
 from roomcast.environment import ALIASES
 from tests import servers
 from tests.api_clients import AnonymousClient, UserClient, sign_up
+from tests.databases import Databases
 from tests.running_app import RunningApp, open_app, settings_for
 
 for alias in ALIASES.values():
@@ -58,6 +58,11 @@ def postgres_template(postgres_server: servers.Server) -> str:
     return "roomcast_template"
 
 
+@pytest.fixture(scope="session")
+def databases(postgres_server: servers.Server, postgres_template: str) -> Databases:
+    return Databases(postgres_server.url, postgres_template)
+
+
 @pytest_asyncio.fixture(params=DATABASES)
 async def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[str]:
     """The URL of a fresh, migrated database. Tests that use it run once per kind of database."""
@@ -66,11 +71,10 @@ async def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncI
         shutil.copy(request.getfixturevalue("sqlite_template"), path)
         yield f"sqlite:///{path}"
         return
-    server: servers.Server = request.getfixturevalue("postgres_server")
-    template = request.getfixturevalue("postgres_template")
-    name = f"test_{uuid.uuid4().hex}"
-    yield await servers.create_database(server.url, name, template)
-    await servers.drop_database(server.url, name)
+    databases: Databases = request.getfixturevalue("databases")
+    url = await databases.take()
+    yield url
+    await databases.give_back(url)
 
 
 MakeApp = Callable[..., Awaitable[RunningApp]]

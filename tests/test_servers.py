@@ -21,6 +21,7 @@ from redis.exceptions import ConnectionError as RedisIsAway
 
 from tests import servers
 from tests.children import Scratch
+from tests.databases import Databases
 from tests.servers import Server, Unavailable
 
 ROOT = Path(__file__).parent.parent
@@ -94,6 +95,28 @@ async def test_a_database_is_copied_from_its_template_and_dropped_under_its_conn
             await asyncpg.connect(copy)
         connection.terminate()
         await servers.drop_database(server.url, "pattern")
+
+
+async def test_a_database_is_emptied_and_used_again(postgres_server: Server, postgres_template: str) -> None:
+    databases = Databases(postgres_server.url, postgres_template)
+    url = await databases.take()
+    epoch = await sql(url, "SELECT epoch FROM store")
+    await sql(url, "UPDATE store SET epoch = gen_random_uuid()")
+    await databases.give_back(url)
+    assert await databases.take() == url
+    assert await sql(url, "SELECT epoch FROM store") == epoch
+
+
+async def test_a_database_with_another_schema_is_not_used_again(
+    postgres_server: Server, postgres_template: str
+) -> None:
+    databases = Databases(postgres_server.url, postgres_template)
+    url = await databases.take()
+    await sql(url, "CREATE INDEX another ON rooms (name)")
+    await databases.give_back(url)
+    other = await databases.take()
+    assert other != url
+    await databases.give_back(other)
 
 
 def test_binaries_in_a_directory_closed_to_others_still_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
