@@ -8,7 +8,7 @@ from bench.table import Comparison, Row
 from roomcast.core import migrations
 from roomcast.core.partitions import partition
 
-PARTITIONS = 16
+PARTITIONS = 4
 LEAST = 1 / 1.1
 """A send may cost a tenth more."""
 
