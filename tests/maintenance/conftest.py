@@ -13,7 +13,7 @@ import sqlalchemy as sa
 
 from roomcast.components import open_storage
 from roomcast.core.columns import table
-from roomcast.maintenance import databases
+from roomcast.maintenance import databases, postgres_tools
 from roomcast.messages.models import Message
 from roomcast.settings import Settings
 from roomcast.uploads.models import File, blob_name
@@ -30,9 +30,21 @@ async def other_url(request: pytest.FixtureRequest, database_url: str, tmp_path:
         yield f"sqlite:///{tmp_path / 'other' / 'roomcast.db'}"
         return
     server: servers.Server = request.getfixturevalue("postgres_server")
+    await skip_without_tools(server.url)
     name = f"other_{uuid.uuid4().hex}"
     yield await servers.create_database(server.url, name)
     await servers.drop_database(server.url, name)
+
+
+async def skip_without_tools(url: str) -> None:
+    """Skip the test where PostgreSQL's tools are missing or older than the server."""
+    async with databases.engine(url) as engine, engine.connect() as connection:
+        version = int((await connection.execute(sa.text("SHOW server_version_num"))).scalar_one())
+    try:
+        for name in ("pg_dump", "pg_restore", "psql"):
+            postgres_tools.find(name, version // 10_000)
+    except postgres_tools.ToolFailed as error:
+        servers.skip(error)
 
 
 async def seqs(url: str) -> dict[UUID, list[int]]:
