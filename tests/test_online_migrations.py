@@ -26,8 +26,8 @@ from tests.conftest import run_in_own_loop
 BLOCKS_WRITERS = {"ShareLock", "ShareRowExclusiveLock", "ExclusiveLock", "AccessExclusiveLock"}
 
 QUICK = re.compile(
-    r"CREATE TABLE |ALTER TABLE \S+ ADD COLUMN |ALTER TABLE .* (NOT VALID|USING INDEX \S+)$|COMMENT ON |SET |SELECT "
-    r"pg_catalog|SELECT alembic_version|(INSERT INTO|UPDATE) alembic_version"
+    r"CREATE TABLE |ALTER TABLE \S+ ADD COLUMN |ALTER TABLE .* (NOT VALID|USING INDEX \S+)$|COMMENT ON |SET "
+    r"|SELECT (pg_catalog|\w+ FROM pg_class|alembic_version)|(INSERT INTO|UPDATE) alembic_version"
 )
 """Statements that take no longer on a large table than on an empty one."""
 
