@@ -30,10 +30,13 @@ def create_index(name: str, table: str, columns: Sequence[str], **options: Any) 
     """Create an index without blocking writers. An interrupted run leaves an invalid index, which is replaced.
 
     On a partitioned table PostgreSQL cannot do that: writers wait."""
-    if is_sqlite() or is_partitioned(table):
+    if is_sqlite():
         op.create_index(name, table, columns, **options)
         return
     with own_transactions():
+        if is_partitioned(table):
+            op.create_index(name, table, columns, if_not_exists=True, **options)
+            return
         op.execute("SET lock_timeout = 0")  # it waits for all running transactions, and nobody waits for it
         op.drop_index(name, table, postgresql_concurrently=True, if_exists=True)
         op.create_index(name, table, columns, postgresql_concurrently=True, **options)
