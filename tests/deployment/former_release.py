@@ -16,12 +16,14 @@ def former_release(folder: Path) -> Path:
 
     It is the folder in ROOMCAST_TEST_FORMER_RELEASE; else the newest tag `v*` whose database is older than ours; else,
     as long as nothing has been released, the last commit before the newest migration. A shallow clone has neither tags
-    nor commits.
+    nor commits. Where several migrations came with one commit, nothing promises that the one before works beside it.
     """
     if chosen := os.environ.get("ROOMCAST_TEST_FORMER_RELEASE"):
         return Path(chosen)
-    for commit in [*git("tag", "--list", "v*", "--sort=-version:refname"), *_before_migrations()]:
-        if "" < _revision(commit) < migrations.head():
+    head = int(migrations.head())
+    tags = [tag for tag in git("tag", "--list", "v*", "--sort=-version:refname") if 0 < _revision(tag) < head]
+    for commit in tags or _before_migrations():
+        if tags or _revision(commit) == head - 1:
             archive = subprocess.run(["git", "archive", commit, "src", "alembic"], cwd=ROOT, capture_output=True)
             subprocess.run(["tar", "-x", "-C", folder], input=archive.stdout, check=True)
             return folder
@@ -34,10 +36,10 @@ def _before_migrations() -> list[str]:
     return [f"{commit}~1" for commit in changes]
 
 
-def _revision(commit: str) -> str:
-    """The newest migration of a commit; empty where there is none."""
+def _revision(commit: str) -> int:
+    """The number of a commit's newest migration; 0 where there is none."""
     names = git("ls-tree", "--name-only", commit, "alembic/versions/")
-    return max((Path(name).name.partition("_")[0] for name in names if name.endswith(".py")), default="")
+    return max((int(Path(name).name.partition("_")[0]) for name in names if name.endswith(".py")), default=0)
 
 
 def git(*arguments: str) -> list[str]:

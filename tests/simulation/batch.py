@@ -1,4 +1,4 @@
-"""Writing in groups (`core.batch.Batch`) and reading in groups (`core.db.Together`) over a database that fails.
+"""Group commits (`core.group_commit`) and coalesced loads (`core.db.CoalescingLoader`) over a database that fails.
 
 A transaction may fail before its commit, or after it so that the answer is lost, or hang; callers go away at any await.
 """
@@ -55,7 +55,7 @@ class FakeWork:
 
 
 class FakeDatabase:
-    """`core.db.Database`, as far as Batch and Together use it: a key is stored once, as by a unique index."""
+    """`core.db.Database`, as far as GroupCommit and CoalescingLoader use it. A key is unique."""
 
     is_sqlite = False
     answer_seconds = 3.0
@@ -65,7 +65,7 @@ class FakeDatabase:
         self._table, self._faults = table, faults
 
     @asynccontextmanager
-    async def work(self, *, skips_locked_rooms: bool = False) -> AsyncIterator[FakeWork]:
+    async def work(self, *, skips_locked_rooms: bool = False, traces: Sequence[str] = ()) -> AsyncIterator[FakeWork]:
         """Raises OutcomeUnknown where the commit is not confirmed: it happened in some of these cases."""
         work = FakeWork(self._table, skips_locked_rooms=skips_locked_rooms)
         await asyncio.sleep(0)
