@@ -151,7 +151,8 @@ async def start(ws: ClientConnection, id_: str, document: str, variables: Json) 
 async def receive(ws: ClientConnection) -> Json:
     """The next message that is not a ping."""
     while True:
-        message: Json = json.loads(await asyncio.wait_for(ws.recv(), SILENCE_SECONDS))
+        async with asyncio.timeout(SILENCE_SECONDS):  # `wait_for` of Python 3.11 may swallow a cancellation
+            message: Json = json.loads(await ws.recv())
         if message["type"] != "ping":
             return message
         await ws.send('{"type":"pong"}')
