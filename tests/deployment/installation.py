@@ -124,6 +124,8 @@ class Load:
     rooms: list[Room]
     sending: list[asyncio.Task[None]]
     following: list[asyncio.Task[None]]
+    began_at: float = 0.0
+    """When all clients were connected."""
 
     async def until_progress(self) -> None:
         """Wait until every client has received something that was sent from now on."""
@@ -168,8 +170,9 @@ class Load:
 
     @property
     def delays(self) -> list[float]:
-        """The seconds from the first try of each send to its arrival at each client, in rising order."""
-        return sorted(delay for room in self.rooms for delay in room.history.delays())
+        """The seconds from the first try of each send to its arrival at each client, in rising order, without the sends
+        from before all clients were connected."""
+        return sorted(delay for room in self.rooms for delay in room.history.delays(self.began_at))
 
 
 SENDERS = 2
@@ -193,6 +196,7 @@ async def load(installation: Installation, rooms: int, sockets: int) -> AsyncIte
         started = Load(installation, opened, sending, following)
         try:
             await started.until_progress()
+            started.began_at = time.monotonic()
             yield started
         finally:
             for task in (*sending, *following):

@@ -61,15 +61,11 @@ class History:
     def acknowledged(self) -> set[str]:
         return {send.body for send in self.sends if send.result is Result.ACKNOWLEDGED}
 
-    def delays(self) -> list[float]:
-        """The seconds from the first try of each send to its arrival at each client, in rising order."""
-        begun = {send.body: send.begun_at for send in self.sends}
-        return sorted(
-            at - begun[body]
-            for deliveries in self.deliveries
-            for body, at in deliveries.shown_at.items()
-            if body in begun
-        )
+    def delays(self, since: float) -> list[float]:
+        """The seconds from the first try of each send to its arrival at each client, for sends begun after `since`."""
+        begun = {send.body: send.begun_at for send in self.sends if send.begun_at >= since}
+        shown = (item for deliveries in self.deliveries for item in deliveries.shown_at.items())
+        return [at - begun[body] for body, at in shown if body in begun]
 
 
 def violations(history: History, log: Sequence[Stored]) -> list[str]:
