@@ -23,7 +23,7 @@ class Scratch:
         self.path = _make_directory()
         # The shell waits until the pipe closes, which happens however this process ends, even after a SIGKILL.
         self._guard = subprocess.Popen(
-            ["sh", "-c", 'read _; kill -9 -- "-$(cat "$1/pid")"; rm -rf "$1"', "guard", str(self.path)],
+            ["sh", "-c", 'read _; kill -9 "-$(cat "$1/pid")"; rm -rf "$1"', "guard", str(self.path)],
             stdin=subprocess.PIPE,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
