@@ -25,7 +25,7 @@ CLIENT_TESTS := tests/browser tests/clients tests/codegen tests/conformance
 TEST := $(BIN)/pytest -m 'not faults and not chaos and not deployment' --numprocesses=2 --dist=loadfile
 
 test: .venv/.dev tests/uploads/node_modules/.ready ## Run the tests, two files at a time; PYTEST_ARGS='-k resume' narrows them.
-	@$(TEST) $(CLIENT_TESTS:%=--ignore=%) $(PYTEST_ARGS)
+	@$(TEST) --ignore=tests/deployment $(CLIENT_TESTS:%=--ignore=%) $(PYTEST_ARGS)
 
 clients: .venv/.dev $(NODE_PACKAGES) .cache/codegen/.ready ## Test the pages in Chromium, client libraries and code generators.
 	@$(TEST) $(CLIENT_TESTS) $(PYTEST_ARGS)
@@ -34,7 +34,7 @@ deployment: .venv/.dev .cache/deployment/.ready ## Build the image, run the file
 	@$(BIN)/pytest -m deployment --numprocesses=2 --dist=loadfile tests/deployment $(PYTEST_ARGS)
 
 faults: .venv/.dev $(NODE_PACKAGES) ## Cut, freeze and kill sockets, servers, brokers and databases, in short forms (some minutes).
-	@$(BIN)/pytest -m '(faults or chaos) and not deployment' --numprocesses=2 --dist=loadgroup $(PYTEST_ARGS)
+	@$(BIN)/pytest -m '(faults or chaos) and not deployment' --ignore=tests/deployment --numprocesses=2 --dist=loadgroup $(PYTEST_ARGS)
 
 simulate: .venv/.dev ## Run SEEDS=10000 seeds of the simulation; SIMULATE_ARGS='--world sockets --seed 7' replays one.
 	@$(BIN)/python -m tests.simulation --seeds $(or $(SEEDS),10000) $(SIMULATE_ARGS)

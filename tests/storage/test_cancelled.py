@@ -2,6 +2,8 @@
 
 import asyncio
 import os
+import threading
+import time
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -215,3 +217,30 @@ async def test_callers_of_a_cancelled_group_commit_or_loader_do_not_hang(app: Ru
         assert len(done) == 4
     async with app.roomcast.db.read() as session:
         assert (await session.exec(select(RoomHead))).all() == []
+
+
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+async def test_a_closed_database_has_no_thread_that_still_works(database_url: str) -> None:
+    """A task that is cancelled twice does not wait until its connection is closed."""
+    db, working = Database(database_url), asyncio.Event()
+    loop, before = asyncio.get_running_loop(), set(threading.enumerate())
+
+    def work() -> None:
+        loop.call_soon_threadsafe(working.set)
+        time.sleep(0.3)
+
+    async def read() -> None:
+        async with db.read() as session:
+            connection = await session.connection()
+            driver: Any = (await connection.get_raw_connection()).driver_connection
+            await driver.create_function("work", 0, work)
+            await connection.execute(sa.text("SELECT work()"))
+
+    task = asyncio.create_task(read())
+    await asyncio.wait_for(working.wait(), 5)
+    task.cancel()
+    await asyncio.sleep(0)
+    task.cancel()
+    await asyncio.wait([task])
+    await db.close()
+    assert not [thread for thread in set(threading.enumerate()) - before if "_connection_worker" in thread.name]

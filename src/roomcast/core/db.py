@@ -14,8 +14,10 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import replace
 from itertools import islice
 from pathlib import Path
+from threading import Thread
 from time import perf_counter
 from typing import Any, Generic, Self, TypeVar, cast
+from weakref import WeakSet
 
 from sqlalchemy.exc import DBAPIError
 from sqlmodel.ext.asyncio.session import AsyncSession
@@ -27,6 +29,7 @@ from roomcast.core.errors import OutcomeUnknown, Unavailable
 from roomcast.core.events import Event
 from roomcast.core.metrics import COMMIT_SECONDS, DATABASE
 from roomcast.core.outages import OutageLog, is_answered, is_lock_failure, is_moved, is_outage, reason
+from roomcast.core.sqlite import wait_for_threads
 
 __all__ = ["Database", "Publish", "Snapshot", "CoalescingLoader", "Work", "driver_url", "is_outage"]
 
@@ -102,8 +105,9 @@ class Database:
         """Connections that came back to the pool inside a transaction. Any number but 0 is a defect."""
         self.outages = OutageLog()
         self._end_tasks: set[asyncio.Task[None]] = set()
+        self._threads: WeakSet[Thread] = WeakSet()
         if self.is_sqlite:
-            self._writer, self._reader = sqlite_engines(url)
+            self._writer, self._reader = sqlite_engines(url, self._threads)
         else:
             self._writer = self._reader = postgres_engine(url, pool_size)
         for engine in {self._writer, self._reader}:
@@ -122,6 +126,7 @@ class Database:
         await self._writer.dispose()
         if self._reader is not self._writer:
             await self._reader.dispose()
+        await wait_for_threads(self._threads)
 
     @asynccontextmanager
     async def read(self) -> AsyncIterator[AsyncSession]:

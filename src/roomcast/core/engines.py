@@ -8,7 +8,9 @@ import logging
 from collections.abc import Callable
 from functools import partial
 from importlib.metadata import version
+from threading import Thread
 from typing import Any, cast
+from weakref import WeakSet
 
 import sqlalchemy as sa
 from sqlalchemy import event as sa_event
@@ -92,16 +94,16 @@ def driver_options(address: PostgresUrl) -> dict[str, Any]:
     return {**options, "prepared_statement_cache_size": 0} if address.is_pooled else options
 
 
-def sqlite_engines(url: str) -> tuple[AsyncEngine, AsyncEngine]:
-    """The engine that writes and the engine that reads."""
+def sqlite_engines(url: str, threads: WeakSet[Thread]) -> tuple[AsyncEngine, AsyncEngine]:
+    """The engine that writes and the engine that reads. The threads of their connections are added to `threads`."""
     driver: dict[str, Any] = {
         "poolclass": WatchedPool,
         "pool_timeout": POOL_SECONDS,
         "pool_reset_on_return": None,  # each session ends its own transaction
         "hide_parameters": True,  # errors are logged, and parameters contain messages and secrets
     }
-    writes = {"async_creator_fn": sqlite.connect}
-    reads = {"async_creator_fn": partial(sqlite.connect, is_reader=True)}
+    writes = {"async_creator_fn": partial(sqlite.connect, threads=threads)}
+    reads = {"async_creator_fn": partial(sqlite.connect, threads=threads, is_reader=True)}
     writer = create_async_engine(driver_url(url), pool_size=1, max_overflow=0, connect_args=writes, **driver)
     reader = create_async_engine(driver_url(url), pool_size=8, max_overflow=0, connect_args=reads, **driver)
     _begin_sqlite_with(writer, "BEGIN IMMEDIATE")

@@ -17,7 +17,9 @@ from collections.abc import Callable, Sequence
 from contextlib import closing
 from functools import partial
 from pathlib import Path
+from threading import Thread
 from typing import Any, Self, TypeVar
+from weakref import WeakSet
 
 import aiosqlite
 from sqlalchemy.exc import DBAPIError
@@ -163,6 +165,9 @@ def find_damage(path: Path, seconds: float) -> str | None:
     return None if found == "ok" else str(found).splitlines()[-1]
 
 
+END_SECONDS = 2.0
+"""How long a thread may take for its last statement, when its database is closed."""
+
 PRAGMAS = (
     "PRAGMA journal_mode=WAL",
     "PRAGMA synchronous=FULL",
@@ -173,8 +178,9 @@ PRAGMAS = (
 )
 
 
-async def connect(path: str, *, is_reader: bool = False, **options: Any) -> Connection:
-    """SQLAlchemy's `async_creator_fn`. The thread is a daemon, so that it does not keep a stopping process alive.
+async def connect(path: str, *, threads: WeakSet[Thread], is_reader: bool = False, **options: Any) -> Connection:
+    """SQLAlchemy's `async_creator_fn`. The connection's thread is added to `threads`. It is a daemon, so that it does
+    not keep a stopping process alive.
 
     The pragmas are set in the thread, in the same step that opens the file: between the two, a cancelled task would
     leave a connection without them. If the task is cancelled, the file is closed again before this raises.
@@ -190,6 +196,7 @@ async def connect(path: str, *, is_reader: bool = False, **options: Any) -> Conn
     connection = Connection(open_file, iter_chunk_size=64)
     connection._deferred_steps = []
     connection._thread.daemon = True
+    threads.add(connection._thread)
     opening = asyncio.ensure_future(_opened(connection))
     try:
         return await asyncio.shield(opening)
@@ -198,6 +205,16 @@ async def connect(path: str, *, is_reader: bool = False, **options: Any) -> Conn
         if opening.exception() is None:
             await connection.close()
         raise
+
+
+async def wait_for_threads(threads: WeakSet[Thread]) -> None:
+    """Wait for the threads of closed connections to end, for at most END_SECONDS each.
+
+    A connection whose task was cancelled is closed without a wait. Its thread would report to an event loop that is
+    closed by then.
+    """
+    for thread in list(threads):
+        await asyncio.to_thread(thread.join, END_SECONDS)
 
 
 async def _opened(connection: Connection) -> Connection:
