@@ -13,13 +13,14 @@ import sqlalchemy as sa
 
 from roomcast.components import open_storage
 from roomcast.core.columns import table
+from roomcast.core.event_log import LogEntry
 from roomcast.maintenance import databases, postgres_tools
 from roomcast.messages.models import Message
 from roomcast.settings import Settings
 from roomcast.uploads.models import File, blob_name
 from tests import servers
 
-MESSAGES, FILES = table(Message), table(File)
+EVENTS, MESSAGES, FILES = table(LogEntry), table(Message), table(File)
 
 
 @pytest_asyncio.fixture
@@ -48,11 +49,20 @@ async def skip_without_tools(url: str) -> None:
 
 
 async def seqs(url: str) -> dict[UUID, list[int]]:
-    """The seqs of the messages of each room."""
+    """The seqs of the messages of each room, in their order."""
     found: dict[UUID, list[int]] = {}
     async with databases.engine(url) as engine, engine.connect() as connection:
         rows = await connection.execute(sa.select(MESSAGES.c.room_id, MESSAGES.c.seq).order_by(MESSAGES.c.seq))
         for room_id, seq in rows:
+            found.setdefault(room_id, []).append(seq)
+    return found
+
+
+async def logs(url: str) -> dict[UUID, list[int]]:
+    """The seqs of the events of each room, in their order."""
+    found: dict[UUID, list[int]] = {}
+    async with databases.engine(url) as engine, engine.connect() as connection:
+        for room_id, seq in await connection.execute(sa.select(EVENTS.c.room_id, EVENTS.c.seq).order_by(EVENTS.c.seq)):
             found.setdefault(room_id, []).append(seq)
     return found
 

@@ -19,7 +19,7 @@ from roomcast.startup import check_sqlite, prepare_database, unfinished_restore
 from tests.api_clients import ROOM_EVENTS, UserClient, sign_up
 from tests.conftest import MakeApp
 from tests.delivery.test_restore import CURSOR, sign_in_again
-from tests.maintenance.conftest import seqs, wrong_files
+from tests.maintenance.conftest import logs, seqs, wrong_files
 from tests.messages.documents import DELETE
 from tests.running_app import open_app, settings_for
 from tests.uploads.documents import picture, post
@@ -69,9 +69,9 @@ async def test_a_backup_under_load_is_consistent_and_old_cursors_are_told(
 
     settings = settings_for(other_url, tmp_path / "other", secret_key=None)
     await restore.restore(settings, file)
-    found = await seqs(other_url)
-    assert len(found) == 2
-    assert all(each == list(range(each[0], each[0] + len(each))) for each in found.values())
+    found, messages = await logs(other_url), await seqs(other_url)
+    assert len(found) == len(messages) == 2
+    assert all(log == list(range(1, len(log) + 1)) and set(log) >= set(messages[room]) for room, log in found.items())
     assert await wrong_files(settings) == []
     async with open_app(settings) as restored, await sign_in_again(restored, "ann") as ann:
         async with ann.connect() as connection:
