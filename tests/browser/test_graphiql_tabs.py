@@ -98,7 +98,7 @@ async def test_live_events_are_listed_and_counted(open_page: OpenPage, server: s
     for text in ("one", "two", "three"):
         say(server, token, room["id"], text)
     await expect(event_count(page)).to_have_text("3 events, newest first")
-    await page.wait_for_function(f"{RESULT}.includes('three')")  # the count is shown before the editor is filled
+    await page.wait_for_function(f"() => {RESULT}.includes('three')")  # the count is shown before the editor is filled
     bodies = re.findall(r'"body": "(\w+)"', await page.evaluate(RESULT))
     assert bodies == ["three", "two", "one"]
 

@@ -158,12 +158,15 @@ class Writer:
         return dict(answer["data"])
 
 
-async def follow(client: UserClient, room: str, seen: list[str]) -> None:
-    """Read a page after each event, which has to contain the message of the event."""
+async def follow(client: UserClient, room: str, seen: list[str], is_ready: asyncio.Event) -> None:
+    """Read a page after each event, which has to contain the message of the event. Sets `is_ready` once the stream has
+    started: it has only later events."""
     async with client.connect() as socket:
         stream = await socket.subscribe(ROOM_EVENTS, roomId=room)
         while True:
             event = await stream.next_event()
+            if event["__typename"] == "StreamReady":
+                is_ready.set()
             if event["__typename"] == "MessageCreated":
                 page = (await client.execute(PAGE, roomId=room))["messages"]["nodes"]
                 assert event["message"]["id"] in {node["id"] for node in page}, "the page shows less than the stream"
@@ -193,7 +196,12 @@ async def test_nobody_sees_less_than_they_wrote_or_saw(standbys: Standbys, tmp_p
         writers = [Writer(each, room, socket, chance) for each, socket in zip(clients, sockets, strict=True)]
         async with asyncio.TaskGroup() as tasks:
             background = [tasks.create_task(vary_the_lag(standbys, chance))]
-            background += [tasks.create_task(follow(client, room, seen)) for client in clients]
+            starts = [asyncio.Event() for _ in clients]
+            background += [
+                tasks.create_task(follow(client, room, seen, is_ready))
+                for client, is_ready in zip(clients, starts, strict=True)
+            ]
+            await asyncio.gather(*(is_ready.wait() for is_ready in starts))
             for number in range(CHANGES):
                 await asyncio.gather(*(writer.change_and_read(number) for writer in writers))
             sent = {id_ for writer in writers for id_ in writer.expected}
