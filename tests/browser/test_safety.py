@@ -144,7 +144,7 @@ async def test_rendered_html_in_a_page_without_a_policy_runs_no_script(
     protocols = await page.evaluate(INSERT, pieces)
     assert set(protocols) <= {"http:", "https:", "mailto:"}
     await page.evaluate(RAISE_ALARM)
-    await page.wait_for_function("window.isAlarmRaised")
+    await page.wait_for_function("() => window.isAlarmRaised")
     assert executed == ["it works"]
 
 
