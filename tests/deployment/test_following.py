@@ -10,6 +10,7 @@ import sqlalchemy as sa
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
+from roomcast.core.ids import uuid7
 from roomcast.core.outages import is_moved
 from roomcast.maintenance import changes, copying, databases, files, following
 from roomcast.maintenance.targets import CopyFailed
@@ -75,6 +76,17 @@ async def test_changed_deleted_and_new_rows_and_moved_unique_values_are_followed
     assert found == await contents(source)
     assert {len(found["users"]), len(found["rooms"]), len(found["messages"])} == {5, 6}
     assert (await store(target)).epoch == (await store(source)).epoch
+
+
+@BOTH
+async def test_a_source_that_has_begun_a_new_epoch_is_not_frozen(urls: tuple[str, str]) -> None:
+    """After a failover the source may lack rows that were copied already."""
+    source, target = urls
+    await fill(source)
+    new_epoch = sa.update(databases.STORE).values(epoch=uuid7())
+    with pytest.raises(CopyFailed, match="begun a new epoch"):
+        await following.follow(source, target, silent, before_the_freeze(source, new_epoch))
+    await execute(source, renamed(1, "changed"))
 
 
 @BOTH

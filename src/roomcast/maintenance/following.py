@@ -18,7 +18,7 @@ from roomcast.core.event_log import RoomHead
 from roomcast.core.outages import is_lock_failure
 from roomcast.maintenance import changes, copying, databases, rows, targets
 from roomcast.maintenance.changes import Changed
-from roomcast.maintenance.copying import CopyFiles, Report
+from roomcast.maintenance.copying import CopyFiles, Origin, Report
 from roomcast.maintenance.rows import Sums
 from roomcast.maintenance.targets import CopyFailed
 
@@ -52,7 +52,7 @@ async def follow(source_url: str, target_url: str, report: Report, files: CopyFi
             followed.rows = await _catch_up_and_verify(source, target, report)
             await files(target)
             await _catch_up(source, target, report)
-            followed.frozen_seconds = await _freeze(source, target, moved_to)
+            followed.frozen_seconds = await _freeze(source, target, origin, moved_to)
         elif origin.moved_to != moved_to or not await copying.is_complete(target):
             raise CopyFailed(f"the source was copied to {origin.moved_to} already; see --abort")
         await files(target)
@@ -111,14 +111,17 @@ async def _round(source: AsyncConnection, target: AsyncEngine) -> list[int]:
 # ------------------------------------------------------------------ the freeze
 
 
-async def _freeze(source: AsyncEngine, target: AsyncEngine, moved_to: str) -> float:
+async def _freeze(source: AsyncEngine, target: AsyncEngine, origin: Origin, moved_to: str) -> float:
     """Copy the last changes while nobody can write, then let the source refuse changes. Returns the seconds that it was
-    locked. Raises CopyFailed."""
+    locked. Raises CopyFailed, also if the source has begun a new epoch: a failover may have taken back rows that were
+    copied, which no trigger notes."""
     for _ in range(changes.LOCK_TRIES):
         try:
             async with source.connect() as connection:
                 await changes.lock(connection)
                 began = time.monotonic()
+                if (await copying.read_origin(connection)).epoch != origin.epoch:
+                    raise CopyFailed("the source has begun a new epoch meanwhile: begin again with an empty target")
                 await _copy_last_changes(connection, target)
                 await changes.freeze(connection, moved_to)
                 await connection.commit()
