@@ -31,7 +31,7 @@ from roomcast.maintenance.databases import STORE
 from roomcast.maintenance.files import usable_files
 from roomcast.settings import Settings
 from roomcast.tables import metadata
-from roomcast.uploads.storage import Storage
+from roomcast.uploads.storage import Storage, flush_folder
 
 PART_BYTES = 16 * 1024 * 1024
 HOLD, RENEW_SECONDS = timedelta(minutes=10), 60.0
@@ -73,7 +73,7 @@ async def write_file(settings: Settings, target: Path, *, with_keys: bool = True
             Path(name).replace(target)
         finally:
             Path(name).unlink(missing_ok=True)
-        _sync_folder(target.absolute().parent)
+        flush_folder(target.absolute().parent)
     except OSError as error:
         raise BackupFailed(f"{target} could not be written: {error.strerror or error}") from None
     return made
@@ -218,13 +218,3 @@ async def _add_upload(writer: ArchiveWriter, storage: Storage, name: str, sha256
     made.uploads += 1
     if sha256 is not None and found != sha256:
         made.missing.append(name)
-
-
-def _sync_folder(folder: Path) -> None:
-    """So that the new name survives a power cut."""
-    with suppress(PermissionError):  # Windows opens no folders
-        handle = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(handle)
-        finally:
-            os.close(handle)

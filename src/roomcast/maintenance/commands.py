@@ -38,9 +38,10 @@ def backup(
         made = _run(backups.write_file(settings, target, with_keys=keys))
     for name in made.missing:
         _say(f"warning: the bytes of {name} are missing in the storage, or are not those that were uploaded")
+    rows = made.manifest.rows
     _say(
-        f"{target}: {made.manifest.rows['messages']} messages, {made.manifest.rows['users']} accounts, {made.uploads} "
-        f"stored files, {made.size} bytes\nSHA-256 {made.sha256}"
+        f"{target}: messages {rows['messages']:,}, accounts {rows['users']:,}, stored files {made.uploads:,}, "
+        f"bytes {made.size:,}\nSHA-256 {made.sha256}"
     )
 
 
@@ -54,8 +55,8 @@ def restore(
     restored = _run(restores.restore(load_settings(), source, replaces=replace))
     rows = restored.manifest.rows
     _say(
-        f"Restored the backup of {restored.manifest.created_at}: {rows['messages']} messages, "
-        f"{rows['users']} accounts, {restored.uploads} stored files. Cursors from before it are no longer valid."
+        f"Restored the backup of {restored.manifest.created_at}: messages {rows['messages']:,}, accounts "
+        f"{rows['users']:,}, stored files {restored.uploads:,}. Cursors from before it are no longer valid."
     )
 
 

@@ -33,7 +33,7 @@ from roomcast.settings import Settings
 from roomcast.startup import unfinished_restore
 from roomcast.tables import metadata
 from roomcast.uploads import ownership
-from roomcast.uploads.storage import Storage
+from roomcast.uploads.storage import Storage, flush_folder
 
 
 class RestoreRefused(Exception):
@@ -203,7 +203,7 @@ async def _restore_sqlite(settings: Settings, path: Path, _manifest: Manifest) -
     """Migrate a copy beside the database, then put it in place."""
     target = databases.sqlite_path(settings.database_url)
     made = target.with_name(f"{target.name}.restored")
-    await asyncio.to_thread(_delete_sqlite, made)
+    await asyncio.to_thread(_delete_logs, made)  # of a restore that was interrupted
     await asyncio.to_thread(_extract, _database_parts(path), made)
     url = f"sqlite:///{made}"
     await migrations.upgrade(url)
@@ -220,14 +220,10 @@ def _replace_sqlite(made: Path, target: Path) -> None:
     """SQLite replays a log that it finds beside a file, also if the file is another one now. So the log goes first."""
     with closing(sqlite3.connect(made)) as file:
         file.execute("PRAGMA journal_mode=DELETE")  # all that is in the log of the copy gets into its file
-    _delete_sqlite(target)
+    _delete_logs(target)
     made.replace(target)
+    flush_folder(target.parent)
     _delete_logs(made)
-
-
-def _delete_sqlite(path: Path) -> None:
-    _delete_logs(path)
-    path.unlink(missing_ok=True)
 
 
 def _delete_logs(path: Path) -> None:

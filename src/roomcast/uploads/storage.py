@@ -110,11 +110,17 @@ def _move(path: Path, target: Path) -> None:
     with path.open("rb") as file:
         os.fsync(file.fileno())
     path.replace(target)
-    folder = os.open(target.parent, os.O_RDONLY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
+    flush_folder(target.parent)
+
+
+def flush_folder(folder: Path) -> None:
+    """Write the names in a folder to the disk, so that a rename survives a power cut."""
+    with suppress(PermissionError):  # Windows opens no folders
+        handle = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)
 
 
 def _create(target: Path, content: bytes) -> None:
