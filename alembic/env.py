@@ -21,14 +21,13 @@ from sqlmodel import AutoString
 from roomcast.core.columns import UTCDateTime
 from roomcast.core.engines import driver_options, driver_url
 from roomcast.core.migration_steps import LOCK_TIMEOUT
-from roomcast.core.migrations import DRIVER_ERRORS, first_line, is_model
+from roomcast.core.migrations import DRIVER_ERRORS, LOCK, first_line, is_model
 from roomcast.core.outages import is_lock_failure
 from roomcast.data_folder import data_folder, set_private_umask
 from roomcast.database_urls import read_postgres_url
 from roomcast.settings import WrongSetting, load_settings
 from roomcast.tables import metadata
 
-LOCK = 0x726F6F6D  # "room"; any number that no other program uses on this database
 POLL_SECONDS = 0.2
 BUSY_SECONDS = 60.0
 """How long a revision is tried again while other transactions use its tables."""

@@ -280,6 +280,15 @@ async def create_database(server_url: str, name: str, template: str = "template1
     return urlsplit(server_url)._replace(path=f"/{name}").geturl()
 
 
+async def fetch(url: str, sql: str, *arguments: object) -> list[asyncpg.Record]:
+    """The rows of one statement, on a connection of its own."""
+    connection = await asyncpg.connect(url, timeout=10)
+    try:
+        return list(await connection.fetch(sql, *arguments))
+    finally:
+        await connection.close()
+
+
 async def drop_database(server_url: str, name: str) -> None:
     """Close all connections to the database and drop it, if it exists."""
     connection = await asyncpg.connect(server_url)

@@ -39,8 +39,8 @@ class How(StrEnum):
 class Stop:
     """The stop of one process. `is_draining`: it has begun, and readiness shall be red.
 
-    `ends_at_second_signal` is not for workers of a
-    supervisor: a terminal and systemd send their signal to the workers, too.
+    `ends_at_second_signal` is not for workers of a supervisor: a terminal and systemd send their signal to the workers,
+    too.
     """
 
     def __init__(self, *, ends_at_second_signal: bool = True) -> None:

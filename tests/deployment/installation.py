@@ -62,11 +62,7 @@ class Installation:
         return Entry(self.nginx.url)
 
     async def fetch(self, sql: str, *arguments: object) -> list[asyncpg.Record]:
-        connection = await asyncpg.connect(self.database_url, timeout=10)
-        try:
-            return list(await connection.fetch(sql, *arguments))
-        finally:
-            await connection.close()
+        return await servers.fetch(self.database_url, sql, *arguments)
 
 
 @asynccontextmanager

@@ -113,11 +113,7 @@ class Cluster:
 
     async def fetch(self, sql: str, *arguments: object) -> list[asyncpg.Record]:
         """Rows from the database, without the links."""
-        connection = await asyncpg.connect(self.database_url, timeout=10)
-        try:
-            return list(await connection.fetch(sql, *arguments))
-        finally:
-            await connection.close()
+        return await servers.fetch(self.database_url, sql, *arguments)
 
 
 @asynccontextmanager

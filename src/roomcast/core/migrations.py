@@ -20,6 +20,9 @@ class UnusableDatabase(Exception):
     """The database cannot be used. The message is that of its driver, or names what made the database."""
 
 
+LOCK = 0x726F6F6D
+"""The advisory lock of all migrations of a database: any number that no other program uses there."""
+
 DRIVER_ERRORS = (OSError, DBAPIError, PostgresError)
 
 _PACKAGE = Path(__file__).resolve().parent.parent

@@ -15,11 +15,8 @@ from typing import Any
 
 import asyncpg
 
-from roomcast.core.migrations import DRIVER_ERRORS, UnusableDatabase, first_line
+from roomcast.core.migrations import DRIVER_ERRORS, LOCK, UnusableDatabase, first_line
 from roomcast.database_urls import read_postgres_url
-
-LOCK = 0x726F6F6D
-"""The lock of the migrations, see `alembic/env.py`."""
 
 LOCK_SECONDS = 10
 """How long to wait for the tables. A running server uses them all the time."""

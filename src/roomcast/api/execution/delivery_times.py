@@ -24,6 +24,7 @@ class DeliveryTimes:
         self._pass, self._entries, self._replayed = render_pass, entries, replayed
 
     async def __aenter__(self) -> Self:
+        await self._pass.__aenter__()
         return self
 
     async def __aexit__(self, *error: object) -> None:
