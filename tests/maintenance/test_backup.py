@@ -27,8 +27,9 @@ from tests.uploads.documents import picture, post
 
 @asynccontextmanager
 async def load(ann: UserClient, rooms: list[str]) -> AsyncIterator[None]:
-    """Clients that send, upload and delete until the block ends, while the server deletes unused files."""
-    done = asyncio.Event()
+    """Clients that send, upload and delete until the block ends, while the server deletes unused files. The block
+    begins when a file has been deleted."""
+    done, has_deleted = asyncio.Event(), asyncio.Event()
 
     async def send(room_id: str) -> None:
         while not done.is_set():
@@ -36,16 +37,18 @@ async def load(ann: UserClient, rooms: list[str]) -> AsyncIterator[None]:
 
     async def upload(room_id: str) -> None:
         while not done.is_set():
-            kept, deleted = await post(ann, room_id, os.urandom(5_000)), await post(ann, room_id, os.urandom(5_000))
+            await post(ann, room_id, os.urandom(5_000))
+            deleted = await post(ann, room_id, os.urandom(5_000))
             await ann.mutate(DELETE, messageId=deleted["message"])
             await ann.app.roomcast.delete_unused_files()
-            del kept
+            has_deleted.set()
 
     async with asyncio.TaskGroup() as group:
         for room_id in rooms:
             group.create_task(send(room_id))
             group.create_task(upload(room_id))
         try:
+            await has_deleted.wait()
             yield
         finally:
             done.set()
@@ -61,7 +64,6 @@ async def test_a_backup_under_load_is_consistent_and_old_cursors_are_told(
         for room_id in rooms:
             await post(ann, room_id, picture(9, 9), "a.png", "image/png")
         async with load(ann, rooms):
-            await asyncio.sleep(0.3)  # so that there is something to delete
             made = await backups.write_file(app.roomcast.settings, file)
         cursor = (await ann.execute(CURSOR, id=rooms[0]))["room"]["streamCursor"]
     assert (made.missing, made.size, file.stat().st_mode & 0o777) == ([], file.stat().st_size, 0o600)
