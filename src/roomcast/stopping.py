@@ -17,7 +17,7 @@ from typing import Any
 from roomcast import systemd
 
 LISTENER_SECONDS = 0.2
-"""uvicorn notices within a tenth of a second that it shall stop, and closes its listening socket. Before that, clients
+"""uvicorn notices within a tenth of a second that it has to stop, and closes its listening socket. Before that, clients
 whose connection is closed could connect to this process again."""
 
 END_SECONDS = 0.7
@@ -37,7 +37,7 @@ class How(StrEnum):
 
 
 class Stop:
-    """The stop of one process. `is_draining`: it has begun, and readiness shall be red.
+    """The stop of one process. `is_draining`: it has begun, and readiness is red.
 
     `ends_at_second_signal` is not for workers of a supervisor: a terminal and systemd send their signal to the workers,
     too.
