@@ -10,8 +10,6 @@ from typing import Any, TypeVar
 import pytest
 from websockets.frames import Frame, Opcode
 
-from roomcast.realtime.outbox import LARGE_BYTES
-from roomcast.server.extensions import MAX_DIRECT_WRITE_BYTES
 from roomcast.server.http_connections import HttpConnections
 from roomcast.server.http_protocol import MAX_HEADER_BYTES, HttpProtocol
 from roomcast.server.read_chunking import ChunkedReads
@@ -306,7 +304,3 @@ async def test_a_large_read_is_fed_in_chunks_over_several_turns_of_the_loop() ->
         assert len(protocol.fed) == turn
     assert b"".join(protocol.fed) == data
     assert (protocol.calls[0], protocol.calls[-1]) == ("pause_reading", "on_all_fed")
-
-
-def test_the_server_writes_directly_only_what_the_outbox_does_not_count() -> None:
-    assert MAX_DIRECT_WRITE_BYTES == LARGE_BYTES

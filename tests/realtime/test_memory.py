@@ -9,7 +9,7 @@ import pytest
 
 from roomcast.realtime import replay_cache
 from roomcast.realtime.group import BLOCK, BLOCK_BYTES, Group
-from roomcast.realtime.outbox import MAX_WAITING_BYTES, Outbox, UnsentBytes
+from roomcast.realtime.outbox import LARGE_BYTES, MAX_WAITING_BYTES, Outbox, UnsentBytes
 from roomcast.realtime.pacer import Pacer
 from roomcast.realtime.ports import EVERYBODY, Failure, FeedEntry
 from roomcast.realtime.reader import HELD_BYTES, Reader, Subscriber
@@ -256,6 +256,22 @@ async def test_a_large_frame_counts_until_the_socket_accepts_bytes() -> None:
     drained.set()
     await outbox.idle()
     assert (unsent.total, outbox.offer(b"next")) == (0, True)
+
+
+async def test_only_frames_that_are_not_large_are_written_directly() -> None:
+    written, sent = list[bytes](), list[int]()
+
+    async def send(message: Any) -> None:
+        sent.append(len(message["text"]))
+
+    def write(frames: bytes) -> bool:
+        written.append(frames)
+        return True
+
+    outbox = Outbox(send, lambda: None, write=write, unsent=UnsentBytes())
+    for size in (5, LARGE_BYTES - 1, LARGE_BYTES):
+        assert outbox.offer(b"x" * (size - 2), b"yz")
+    assert (written[0], len(written[1]), sent) == (b"\x81\x05xxxyz", LARGE_BYTES + 3, [LARGE_BYTES])
 
 
 # ------------------------------------------------------------------ failures

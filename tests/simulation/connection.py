@@ -1,9 +1,10 @@
 """A client's socket as the server sees it: it accepts bytes, blocks for a while, stalls for good, or is closed."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
+from roomcast.websocket_frames import text_header
 from tests.simulation.faults import Faults
 
 
@@ -29,11 +30,12 @@ class SimulatedConnection:
         elif message["type"] == "websocket.close":
             self.vanish()
 
-    def write(self, *parts: bytes) -> bool:
-        """The server's shorter way: False where the frame would have to wait."""
+    def write(self, frames: bytes) -> bool:
+        """The server's shorter way: False where the frames would have to wait."""
         if self.gone.is_set() or self._faults.happens(self._blocking):
             return False
-        self._on_text(b"".join(parts).decode())
+        for text in texts_of(frames):
+            self._on_text(text)
         return True
 
     def abort(self) -> None:
@@ -58,3 +60,15 @@ class SimulatedConnection:
         finally:
             timer.cancel()
             self._released.remove(released)
+
+
+def texts_of(frames: bytes) -> Iterator[str]:
+    """The payloads of complete text frames, one after another."""
+    while frames:
+        length, start = frames[1], 2
+        if length >= 126:
+            start = 4 if length == 126 else 10
+            length = int.from_bytes(frames[2:start], "big")
+        assert frames.startswith(text_header(length))
+        yield frames[start : start + length].decode()
+        frames = frames[start + length :]

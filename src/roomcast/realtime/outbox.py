@@ -8,8 +8,10 @@ from collections.abc import Awaitable, Callable, Coroutine, Generator
 from functools import partial
 from typing import Any
 
+from roomcast.websocket_frames import text_header
+
 Send = Callable[[Any], Awaitable[None]]
-Write = Callable[..., bool]
+Write = Callable[[bytes], bool]
 Drained = Callable[[], Awaitable[Any]]
 
 MAX_WAITING = 1000
@@ -20,8 +22,8 @@ MAX_UNSENT_BYTES = 64 * 1024 * 1024
 """The bytes that wait for all sockets of a process together. Above it, the connection with the most is dropped."""
 
 LARGE_BYTES = 64 * 1024
-"""A frame of this size counts as unsent until the socket accepts bytes again: until then most of it is in the server's
-buffers."""
+"""A frame of this size goes through `send` and counts as unsent until the socket accepts bytes again: until then most
+of it is in the server's buffers. Fewer bytes are written at once."""
 
 
 class UnsentBytes:
@@ -51,8 +53,8 @@ PROCESS = UnsentBytes()
 
 class Outbox:
     """`send` is that of ASGI: it waits while the peer accepts no bytes. `write` is a fast path of our server: it writes
-    the parts of one text frame at once, or returns False if it would have to wait or the frame is large. `drained`
-    waits until the server's own buffers have room. `unsent` counts the bytes of all outboxes.
+    complete text frames at once, or returns False if it would have to wait. `drained` waits until the server's own
+    buffers have room. `unsent` counts the bytes of all outboxes.
 
     `on_stall` is called once, when the peer has accepted nothing for `stall_seconds` or too many answers wait: the
     owner drops the connection. When a send fails, the socket is closed; the owner finds out by reading from it.
@@ -73,6 +75,9 @@ class Outbox:
         self._waiting_bytes = 0
         self._draining: asyncio.Task[None] | None = None
         self._closed = False
+        self.write_frames = write
+        """`write`; None while the socket is blocked, and once it is closed. The caller writes less than LARGE_BYTES and
+        adds its frames to `offered`."""
         self.offered = 0
         """Frames of streams that were accepted."""
 
@@ -80,7 +85,9 @@ class Outbox:
         """Accept one frame of a stream, given in parts. False if the socket is blocked: try again after `idle`."""
         if self._draining is not None or self._closed:
             return False
-        if self._write is None or not self._write(*parts):
+        size = sum(map(len, parts))
+        write = self.write_frames if size < LARGE_BYTES else None
+        if write is None or not write(b"".join((text_header(size), *parts))):
             self._send_now(b"".join(parts))
         self.offered += 1
         return True
@@ -114,9 +121,7 @@ class Outbox:
 
     async def close(self) -> None:
         """Accept nothing more, and drop the frames that wait."""
-        self._closed = True
-        self._waiting.clear()
-        self._unsent.remove(self)
+        self._drop_waiting()
         if self._draining is not None:
             self._draining.cancel()
             await asyncio.wait([self._draining])
@@ -132,10 +137,11 @@ class Outbox:
                 return
             rest: Awaitable[Any] = self._drained()
         except Exception:  # the socket is closed; the owner finds out by reading from it
-            self._closed = True
+            self._closed, self.write_frames = True, None
             return
         else:
             rest = _resumed(sending, waiting_for)
+        self.write_frames = None
         self._draining = asyncio.create_task(self._drain(rest, len(text)), name="outbox")
         self._unsent.add(self, len(text))
 
@@ -152,6 +158,7 @@ class Outbox:
             self._closed = True
         finally:
             self._draining = None
+            self.write_frames = None if self._closed else self._write
             self._unsent.remove(self)
 
     async def _wait_until_sent(self, sending: Awaitable[Any], size: int) -> None:
@@ -165,10 +172,13 @@ class Outbox:
 
     def abort(self) -> None:
         """Drop the frames that wait, and the connection."""
-        self._closed = True
+        self._drop_waiting()
+        self._on_stall()
+
+    def _drop_waiting(self) -> None:
+        self._closed, self.write_frames = True, None
         self._waiting.clear()
         self._unsent.remove(self)
-        self._on_stall()
 
 
 def _frame(text: bytes) -> dict[str, str]:

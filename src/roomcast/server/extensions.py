@@ -8,8 +8,9 @@ ABORT = "roomcast.abort"
 that reads nothing."""
 
 WRITE = "roomcast.write"
-"""`(*parts: bytes) -> bool`, set by the server. Writes one text frame at once; False where it would have to wait. With
-thousands of subscribers, ASGI's `send` for each of them is half of the cost of a delivery."""
+"""`(frames: bytes) -> bool`, set by the server. Writes complete text frames at once; False, with nothing written, where
+the peer reads no bytes now. With thousands of subscribers, ASGI's `send` for each of them is half of the cost of a
+delivery, and one write for each frame most of the rest. The app sends large frames through `send`."""
 
 DRAINED = "roomcast.drained"
 """`async () -> None`, set by the server. Returns when the peer reads bytes again."""
@@ -20,7 +21,3 @@ alone would cut the connection off."""
 
 REQUEST_ID = "roomcast.request_id"
 """The id of an HTTP request whose stream runs on an inner connection."""
-
-MAX_DIRECT_WRITE_BYTES = 64 * 1024
-"""`WRITE` refuses frames of this size and more. They go through `send`, so that the app counts them while they wait in
-the server's buffers. The same figure as `realtime.outbox.LARGE_BYTES`."""

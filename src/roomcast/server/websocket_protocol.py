@@ -12,7 +12,7 @@ from websockets.http11 import Request, Response
 from websockets.server import ServerProtocol
 
 from roomcast.server import error_responses
-from roomcast.server.extensions import ABORT, DRAINED, LEAVE, MAX_DIRECT_WRITE_BYTES, WRITE
+from roomcast.server.extensions import ABORT, DRAINED, LEAVE, WRITE
 from roomcast.server.read_chunking import ChunkedReads
 
 MAX_FRAME_BYTES = 256 * 1024
@@ -51,7 +51,7 @@ class WebSocketProtocol(ChunkedReads, WebSocketsSansIOProtocol):
     def __init__(self, *args: Any, **named: Any) -> None:
         super().__init__(*args, **named)
         # No WebSocket extensions, whatever uvicorn's options say: a few bytes of deflate can expand to gigabytes, and
-        # `write_text` does not compress.
+        # `write_frames` does not compress.
         self.logger = logging.getLogger("uvicorn.error.websocket")  # a name of its own, to log less
         self.conn = Handshake(max_size=self.config.ws_max_size, logger=self.logger)
 
@@ -69,7 +69,7 @@ class WebSocketProtocol(ChunkedReads, WebSocketsSansIOProtocol):
         if hasattr(self, "scope"):  # absent when the handshake was rejected
             extensions: dict[str, Any] = self.scope["extensions"]
             extensions[ABORT] = self.transport.abort
-            extensions[WRITE] = self.write_text
+            extensions[WRITE] = self.write_frames
             extensions[DRAINED] = self.writable.wait
 
     def start_keepalive(self) -> None:
@@ -85,21 +85,11 @@ class WebSocketProtocol(ChunkedReads, WebSocketsSansIOProtocol):
         super().on_task_complete(task)
         self.scope["extensions"].clear()  # breaks the reference cycle with this protocol
 
-    def write_text(self, *parts: bytes) -> bool:
-        """Write one text frame of these parts (UTF-8).
-
-        False, with nothing written, where the peer reads no bytes now or the frame has MAX_DIRECT_WRITE_BYTES or more.
-        """
-        size = sum(map(len, parts))
-        if (
-            size >= MAX_DIRECT_WRITE_BYTES
-            or not self.writable.is_set()
-            or not self.handshake_complete
-            or self.close_sent
-            or self.disconnected
-        ):
+    def write_frames(self, frames: bytes) -> bool:
+        """Write complete text frames at once. False, with nothing written, where the peer reads no bytes now."""
+        if not self.writable.is_set() or not self.handshake_complete or self.close_sent or self.disconnected:
             return False
-        self.transport.write(b"".join((_frame_header(size), *parts)))
+        self.transport.write(frames)
         return True
 
     async def send(self, message: Any) -> None:
@@ -158,12 +148,3 @@ def recommended_options() -> str:
     """The options that uvicorn needs when it is not run by `roomcast serve`, for a log line."""
     options = {"ws": f"{WebSocketProtocol.__module__}:{WebSocketProtocol.__name__}", **SERVER_OPTIONS}
     return ", ".join(f"{name}={value}" for name, value in options.items())
-
-
-def _frame_header(size: int) -> bytes:
-    """The header of an unmasked, final text frame (RFC 6455, section 5.2)."""
-    if size < 126:
-        return bytes((0x81, size))
-    if size < 65_536:
-        return b"\x81\x7e" + size.to_bytes(2, "big")
-    return b"\x81\x7f" + size.to_bytes(8, "big")
