@@ -16,11 +16,14 @@ from roomcast.realtime.topic import Topic
 
 
 class Room:
-    """A log and its renderer in one. `lost` are the viewers without access. Rendering waits for `may_render`."""
+    """A log and its renderer in one. The payloads are the seqs. `hidden` events have none. `lost` are the viewers
+    without access. Rendering waits for `may_render`."""
 
-    name, is_personal, state = "room", False, None
+    name, state = "room", None
 
-    def __init__(self) -> None:
+    def __init__(self, *, is_personal: bool = False) -> None:
+        self.is_personal = is_personal
+        self.hidden = set[int]()
         self.position = 0
         self.lost_viewers: dict[Hashable, str] = {}
         self.may_render = asyncio.Event()
@@ -44,10 +47,10 @@ class Room:
     @asynccontextmanager
     async def render(self, entries: Sequence[FeedEntry], *, replayed: bool) -> AsyncIterator["Room.Pass"]:
         await self.may_render.wait()
-        yield self.Pass([b"x"] * len(entries))
+        yield self.Pass([None if entry.seq in self.hidden else b"%d" % entry.seq for entry in entries])
 
     class Pass:
-        def __init__(self, payloads: Sequence[bytes]) -> None:
+        def __init__(self, payloads: Sequence[bytes | None]) -> None:
             self._payloads = payloads
 
         async def payloads_for(self, viewers: Collection[Hashable]) -> Mapping[Hashable, Sequence[bytes | None]]:

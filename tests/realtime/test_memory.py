@@ -8,11 +8,12 @@ from typing import Any
 import pytest
 
 from roomcast.realtime import replay_cache
+from roomcast.realtime.bundle import BUNDLE_BYTES
 from roomcast.realtime.group import BLOCK, BLOCK_BYTES, Group
 from roomcast.realtime.outbox import LARGE_BYTES, MAX_WAITING_BYTES, Outbox, UnsentBytes
 from roomcast.realtime.pacer import Pacer
 from roomcast.realtime.ports import EVERYBODY, Failure, FeedEntry
-from roomcast.realtime.reader import HELD_BYTES, Reader, Subscriber
+from roomcast.realtime.reader import Reader, Subscriber
 from roomcast.realtime.ring import RING_BYTES, ByteBudget, Ring
 from roomcast.realtime.snapshot_feed import SnapshotFeed
 
@@ -199,15 +200,16 @@ async def test_a_replay_is_read_in_blocks_of_bounded_size(
 
 
 async def test_a_blocked_reader_holds_little_of_a_replay() -> None:
-    room = Room(32 * KIBIBYTE, BLOCK)
+    room = Room(8 * KIBIBYTE, BLOCK)
     group, peer = Group("key", room, room, room), Peer()
     reader = Reader(group, Subscriber(peer.outbox, EVERYBODY, b"", b"", lambda: None))
     peer.awake.clear()
     reader.start_after(0)
     await passes()
     [sending] = [task for task in asyncio.all_tasks() if task.get_name() == "reader"]
-    events = _locals_of(sending, "_send_events")["events"]
-    assert len(events) * len(room.payload) <= HELD_BYTES
+    held = _locals_of(sending, "_send_events")
+    assert "events" not in held
+    assert 0 < len(held["rest"]) * len(room.payload) <= BUNDLE_BYTES
     peer.awake.set()
     await peer.accepts(BLOCK * len(room.payload))
     reader.stop()

@@ -4,15 +4,17 @@ import asyncio
 import logging
 import time
 from collections import deque
-from collections.abc import Hashable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from functools import partial
 from typing import Any
 
 from prometheus_client import Histogram
 
 from roomcast import tracing
+from roomcast.realtime.bundle import EncodedEvent, bundles
 from roomcast.realtime.fair_limiter import FairLimiter
-from roomcast.realtime.ports import EVERYBODY, EncodedEvent, EventStore, Failure, Feed, FeedEntry, GroupMember, Renderer
+from roomcast.realtime.fan_out import signal_to_all, write_to_all
+from roomcast.realtime.ports import EVERYBODY, EventStore, Failure, Feed, FeedEntry, GroupMember, Renderer
 from roomcast.realtime.replay_cache import ReplayCache
 from roomcast.realtime.retry import retry_until_success
 from roomcast.realtime.ring import ByteBudget, Ring
@@ -245,22 +247,28 @@ class Group:
         self.executions += len(entries)
         payloads = await self._render(entries, EVERYBODY)
         self._record_sizes(payloads)
-        for entry, payload in zip(entries, payloads, strict=True):
+        unsent = iter(entries)
+        for bundle in bundles((entry.seq, payload) for entry, payload in zip(entries, payloads, strict=True)):
             # The ring and the position change before the first socket is written to, without a wait: a reader that is
-            # behind finds the event in the ring, and one that joins at the new position does not get it twice.
-            self._ring.append((entry.seq, payload), len(payload or b""))
-            self._set_position(entry.seq)
-            if payload is not None:
-                await self._send_event(entry.seq, payload)
-                self._observe_delivery(entry, began_ns)
+            # behind finds the events in the ring, and one that joins at the new position does not get them twice.
+            for event in bundle.events:
+                self._ring.append(event, len(event[1] or b""))
+            self._set_position(bundle.last)
+            if bundle.shown:
+                await self._send_in_turns(partial(write_to_all, bundle), bundle.shown)
+            for (_, payload), entry in zip(bundle.events, unsent, strict=False):
+                if payload is not None:
+                    self._observe_delivery(entry, began_ns)
 
-    async def _send_event(self, seq: int, payload: bytes) -> None:
-        self.deliveries += len(self._live)
-        for number, reader in enumerate(list(self._live), 1):
-            if reader in self._live:  # it may have stopped or fallen behind while others had their turn
-                reader.send_event(seq, payload)
-            if number % SOCKETS_PER_TURN == 0:
+    async def _send_in_turns(self, send: Callable[[Sequence[GroupMember]], None], payloads: int) -> None:
+        """Call `send` with all live readers, some of them at a time. `payloads`: how many it sends to each."""
+        live = list(self._live)
+        self.deliveries += len(live) * payloads
+        for start in range(0, len(live), SOCKETS_PER_TURN):
+            if start:
                 await asyncio.sleep(0)
+            # Some may have stopped or fallen behind while others had their turn.
+            send([reader for reader in live[start : start + SOCKETS_PER_TURN] if reader in self._live])
 
     def _observe_delivery(self, entry: FeedEntry, began_ns: int) -> None:
         """All live readers have the event. `began_ns`: when this group began to render it."""
@@ -273,14 +281,8 @@ class Group:
     async def _render_signal(self, signal: Any) -> None:
         self.executions += 1
         [payload] = await self._render([self.renderer.signal(signal, self.position)], EVERYBODY)
-        if payload is None:
-            return
-        self.deliveries += len(self._live)
-        for number, reader in enumerate(list(self._live), 1):
-            if reader in self._live:
-                reader.send_signal(payload)
-            if number % SOCKETS_PER_TURN == 0:
-                await asyncio.sleep(0)
+        if payload is not None:
+            await self._send_in_turns(partial(signal_to_all, payload), 1)
 
     def _set_position(self, seq: int) -> None:
         self.position = seq

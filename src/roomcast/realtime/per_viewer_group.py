@@ -10,8 +10,10 @@ from collections.abc import Callable, Hashable, Sequence
 from itertools import islice
 from typing import Any
 
+from roomcast.realtime.bundle import EncodedEvent, bundles
+from roomcast.realtime.fan_out import signal_to_all, write_to_all
 from roomcast.realtime.group import Group
-from roomcast.realtime.ports import EncodedEvent, EventStore, Feed, FeedEntry, GroupMember, Renderer
+from roomcast.realtime.ports import EventStore, Feed, FeedEntry, GroupMember, Renderer
 from roomcast.realtime.ring import ByteBudget
 
 EXECUTIONS_PER_TURN = 100
@@ -24,7 +26,8 @@ viewer would wait until the first one has received a whole batch."""
 ReadersByViewer = dict[Hashable, list[GroupMember]]
 """The readers of each viewer. A viewer with two devices is rendered once."""
 
-Deliver = Callable[[GroupMember, int, bytes], None]
+SendPayloads = Callable[[Sequence[GroupMember], Sequence[bytes | None]], None]
+"""Sends the payloads of a viewer to the live readers of that viewer."""
 
 
 class PerViewerGroup(Group):
@@ -55,8 +58,15 @@ class PerViewerGroup(Group):
         # Moved before the first wait: a reader that joins during the render pass is not among `readers`, so it has to
         # read these entries from the log.
         self._set_position(entries[-1].seq)
+
+        def send(readers: Sequence[GroupMember], payloads: Sequence[bytes | None]) -> None:
+            events = zip((entry.seq for entry in entries), payloads, strict=True)
+            for bundle in bundles(events):
+                write_to_all(bundle, readers)
+                self.deliveries += len(readers) * bundle.shown
+
         try:
-            await self._send_entries(readers, entries, lambda reader, seq, payload: reader.send_event(seq, payload))
+            await self._send_entries(readers, entries, send)
             self._observe_delivery(entries[0], began_ns)
         except BaseException:
             # The entries are sent again. Readers that have got them skip them by their own position. Not after
@@ -66,9 +76,13 @@ class PerViewerGroup(Group):
             raise
 
     async def _render_signal(self, signal: Any) -> None:
+        def send(readers: Sequence[GroupMember], payloads: Sequence[bytes | None]) -> None:
+            for payload in filter(None, payloads):
+                signal_to_all(payload, readers)
+                self.deliveries += len(readers)
+
         entry = self.renderer.signal(signal, self.position)
-        readers = self._readers_by_viewer()
-        await self._send_entries(readers, [entry], lambda reader, _seq, payload: reader.send_signal(payload))
+        await self._send_entries(self._readers_by_viewer(), [entry], send)
 
     def _readers_by_viewer(self) -> ReadersByViewer:
         readers: ReadersByViewer = {}
@@ -76,7 +90,7 @@ class PerViewerGroup(Group):
             readers.setdefault(reader.audience, []).append(reader)
         return readers
 
-    async def _send_entries(self, readers: ReadersByViewer, entries: Sequence[FeedEntry], deliver: Deliver) -> None:
+    async def _send_entries(self, readers: ReadersByViewer, entries: Sequence[FeedEntry], send: SendPayloads) -> None:
         viewers = iter(readers)
         async with self.renderer.render(entries, replayed=False) as render_pass:
             while turn := list(islice(viewers, max(1, min(EXECUTIONS_PER_TURN, self._batch_size()) // len(entries)))):
@@ -86,13 +100,4 @@ class PerViewerGroup(Group):
                 rendered = await render_pass.payloads_for(present)
                 self._record_sizes(next(iter(rendered.values()), ()))
                 for viewer, payloads in rendered.items():
-                    for reader in readers[viewer]:
-                        self._send_payloads(reader, entries, payloads, deliver)
-
-    def _send_payloads(
-        self, reader: GroupMember, entries: Sequence[FeedEntry], payloads: Sequence[bytes | None], deliver: Deliver
-    ) -> None:
-        for entry, payload in zip(entries, payloads, strict=True):
-            if payload is not None and reader in self._live:
-                self.deliveries += 1
-                deliver(reader, entry.seq, payload)
+                    send([reader for reader in readers[viewer] if reader in self._live], payloads)

@@ -8,13 +8,13 @@ from collections.abc import Collection, Hashable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any, Protocol, TypeAlias
+from typing import Any, Protocol
+
+from roomcast.realtime.bundle import Bundle, FrameShape
+from roomcast.realtime.outbox import Outbox
 
 EVERYBODY = None
 """The viewer of a payload that is the same for all readers of a group."""
-
-EncodedEvent: TypeAlias = tuple[int, bytes | None]
-"""The seq of an event and its payload; None where the stream does not show the event."""
 
 
 class Failure(StrEnum):
@@ -121,16 +121,21 @@ class WatchedFeed(Feed, EventStore, Protocol):
 
 
 class GroupMember(Protocol):
-    """What a topic and a group need of their readers. `audience` is the viewer."""
+    """What a topic and a group need of their readers. `audience` is the viewer. `prefix` comes before each payload on
+    the wire. `sent`: the outbox has accepted every event up to this seq that the stream shows."""
 
     audience: Hashable
+    outbox: Outbox
+    prefix: bytes
+    shape: FrameShape
+    sent: int
 
     @property
     def is_open(self) -> bool:
         """Whether it is neither stopped nor ended."""
 
-    def send_event(self, seq: int, payload: bytes) -> None:
-        """The next payload of a live reader."""
+    def send(self, bundle: Bundle) -> None:
+        """The next events of a live reader, of which it may have some."""
 
     def send_signal(self, payload: bytes) -> None:
         """A payload that is in no log."""

@@ -7,18 +7,16 @@ or from the log where the ring has dropped the events. Live delivery, resuming a
 
 import asyncio
 import logging
-from collections.abc import Callable, Coroutine, Hashable
+from collections.abc import Callable, Coroutine, Hashable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
+from roomcast.realtime.bundle import Bundle, EncodedEvent, bundles
 from roomcast.realtime.group import Group
 from roomcast.realtime.outbox import Outbox
-from roomcast.realtime.ports import EncodedEvent, Failure, FeedEntry
+from roomcast.realtime.ports import Failure, FeedEntry
 from roomcast.realtime.retry import retry_until_success
-
-HELD_BYTES = 64 * 1024
-"""Payloads that are held for a reader whose socket is blocked. The others are read again when it accepts bytes."""
 
 logger = logging.getLogger("roomcast.hub")
 
@@ -40,14 +38,16 @@ class Subscriber:
 
 
 class Reader:
-    """`after`: the position that it will start after, if that is not the present one."""
+    """`after`: the position that it will start after, if that is not the present one. `sent`: the outbox has accepted
+    every event up to this seq that the stream shows."""
 
     def __init__(self, group: Group, subscriber: Subscriber, after: int | None = None) -> None:
         self.audience = subscriber.audience
-        self._group, self._outbox = group, subscriber.outbox
-        self._prefix, self._suffix = subscriber.prefix, subscriber.suffix
+        self._group, self.outbox = group, subscriber.outbox
+        self.prefix, self._suffix = subscriber.prefix, subscriber.suffix
+        self.shape = len(self.prefix), self._suffix
         self._on_end, self._on_failure = subscriber.on_end, subscriber.on_failure
-        self._position = group.position if after is None else after
+        self.sent = group.position if after is None else after
         self._requested_start: tuple[int | None, bool] | None = None
         self._has_begun = self._is_stale = False
         # Before it has started, it is not known whether the client's cursor was refused.
@@ -63,9 +63,8 @@ class Reader:
 
     @property
     def position(self) -> int | None:
-        """The outbox has accepted every event up to this seq that the stream shows. None while it is suspended: a
-        position in the replaced log must not be told with the new epoch."""
-        return None if self._group.is_suspended else self._position
+        """`sent`; None while it is suspended: a position in the replaced log must not be told with the new epoch."""
+        return None if self._group.is_suspended else self.sent
 
     # ------------------------------------------------------------------ starting
 
@@ -78,7 +77,7 @@ class Reader:
         if self._is_stale:  # the log was replaced after the cursor was checked
             self.start_unrecovered()
         else:
-            self._position = seq
+            self.sent = seq
             self._start(seq)
 
     def start_with_snapshot(self) -> None:
@@ -98,17 +97,17 @@ class Reader:
         self._owes_unrecovered = not recovered
         if not self._group.is_suspended:  # else `restart` starts it
             self._has_begun = True
-            self._position = self._group.position if after is None else after
-            self._group.expected = max(self._group.expected, self._position)
+            self.sent = self._group.position if after is None else after
+            self._group.expected = max(self._group.expected, self.sent)
             self._run(partial(self._begin, after, recovered=recovered))
 
     async def _begin(self, after: int | None, *, recovered: bool) -> None:
         renderer, goal = self._group.renderer, self._group.position
-        await self._send_control(renderer.ready(self._position, recovered=recovered, replayed_count=0))
+        await self._send_control(renderer.ready(self.sent, recovered=recovered, replayed_count=0))
         self._owes_unrecovered = False
         if after is not None:
             count = 0
-            while self._position < goal:
+            while self.sent < goal:
                 count += await self._send_events(await self._read_replay(goal))
             await self._send_control(renderer.ready(max(goal, after), recovered=True, replayed_count=count))
         await self._catch_up()
@@ -133,68 +132,87 @@ class Reader:
 
     # ------------------------------------------------------------------ sending
 
-    def send_event(self, seq: int, payload: bytes) -> None:
-        """Send the next payload while live. A reader whose socket would block is no longer live and catches up."""
-        # The group sends an event to many sockets in several turns. Meanwhile this reader may have fallen behind,
-        # caught up through the ring, which already holds the event, and become live again.
-        if seq <= self._position:
-            return
-        if self._outbox.offer(self._prefix, payload, self._suffix) or self._outbox.closed:
-            self._position = seq
-            return
-        self._group.unfollow(self)
-        self._position = seq - 1
-        self._run(self._catch_up)
+    def send(self, bundle: Bundle) -> None:
+        """Send the next events while live. A reader whose socket would block is no longer live and catches up."""
+        if rest := self._send_now(bundle):
+            self._group.unfollow(self)
+            self.sent = rest[0][0] - 1
+            self._run(self._catch_up)
+
+    def _send_now(self, bundle: Bundle) -> Sequence[EncodedEvent]:
+        """Send a bundle in one write where the socket allows it, or else its events one by one. Returns those that a
+        blocked socket has not accepted."""
+        # The group sends a bundle to many sockets in several turns. Meanwhile this reader may have fallen behind,
+        # caught up through the ring, which already holds the events, and become live again.
+        write = self.outbox.write_frames if self.sent < bundle.first else None
+        if write is not None and (pieces := bundle.pieces[self.shape]) and write(self.prefix.join(pieces)):
+            self.outbox.offered += bundle.shown
+            self.sent = bundle.last
+            return ()
+        for number, (seq, payload) in enumerate(bundle.events):
+            if seq > self.sent:
+                if payload is not None and not self._offer(payload):
+                    return bundle.events[number:]
+                self.sent = seq
+        return ()
 
     def send_signal(self, payload: bytes) -> None:
         """Send a signal while live. A socket that would block misses it: signals are not guaranteed."""
-        self._outbox.offer(self._prefix, payload, self._suffix)
+        self.outbox.offer(self.prefix, payload, self._suffix)
 
     async def _catch_up(self) -> None:
-        while not self._outbox.closed:
-            if self._position == self._group.position:
+        while not self.outbox.closed:
+            if self.sent == self._group.position:
                 # No await between the comparison and `follow`: an event that the group sends in between would be
                 # neither in what this task has sent nor among the live events.
                 self._group.follow(self)
                 self._task = None
                 return
-            if self._position > self._group.position:
+            if self.sent > self._group.position:
                 # The cursor is newer than this process: the client got it from the answer of a mutation, which can be
                 # faster than the event.
                 await self._group.wait_for_new_position()
                 continue
-            events = self._group.encoded_after(self._position)
-            if events is None:  # the ring has dropped the next event
-                events = await self._read_replay(self._group.position)
-            await self._send_events(events)
+            await self._send_events(await self._next_events())
+
+    async def _next_events(self) -> list[EncodedEvent]:
+        events = self._group.encoded_after(self.sent)
+        # None: the ring has dropped the next event
+        return await self._read_replay(self._group.position) if events is None else events
 
     async def _read_replay(self, goal: int) -> list[EncodedEvent]:
-        return await retry_until_success(lambda: self._group.replay(self._position, goal, self.audience))
+        return await retry_until_success(lambda: self._group.replay(self.sent, goal, self.audience))
 
     async def _send_events(self, events: list[EncodedEvent]) -> int:
         """Send these events, or at least the first ones. Returns the number of payloads sent."""
-        sent = number = 0
-        while number < len(events):
-            seq, payload = events[number]
-            if payload is None or self._offer(payload):
-                sent += payload is not None
-                self._position = seq
-                number += 1
-            else:
-                # Many sockets may be blocked for a long time: each holds only a few payloads. The caller reads the
-                # others again.
-                events, number = _first_within_limit(events[number:]), 0
-                await self._outbox.idle()
-        return sent
+        shown, rest = self._send_bundles(bundles(events))
+        # Many sockets may be blocked for a long time: each holds only the rest of one bundle. The caller reads the
+        # others again.
+        del events
+        for seq, payload in rest:
+            while payload is not None and not self._offer(payload):
+                await self.outbox.idle()
+            self.sent = seq
+        return shown
+
+    def _send_bundles(self, waiting: Sequence[Bundle]) -> tuple[int, Sequence[EncodedEvent]]:
+        """Send bundles until the socket is blocked. Returns the number of payloads in those, with the last one, and
+        what is not sent of the last one."""
+        shown = 0
+        for bundle in waiting:
+            shown += bundle.shown
+            if rest := self._send_now(bundle):
+                return shown, rest
+        return shown, ()
 
     def _offer(self, payload: bytes) -> bool:
         """Whether the outbox has accepted the payload, or is closed."""
-        return self._outbox.offer(self._prefix, payload, self._suffix) or self._outbox.closed
+        return self.outbox.offer(self.prefix, payload, self._suffix) or self.outbox.closed
 
     async def _send_control(self, entry: FeedEntry | None) -> None:
         if payload := await self._group.control_payload(entry, self.audience):
             while not self._offer(payload):
-                await self._outbox.idle()
+                await self.outbox.idle()
 
     def _run(self, steps: Callable[[], Coroutine[Any, Any, None]]) -> None:
         self._task = asyncio.create_task(self._guarded(steps), name="reader")
@@ -233,7 +251,7 @@ class Reader:
         position up to which this reader has sent everything. The returned task is done when it has left."""
         if self._end_task is None:
             self.stop()
-            self._end_task = asyncio.create_task(self._send_ended(self._position, reason), name="reader ends")
+            self._end_task = asyncio.create_task(self._send_ended(self.sent, reason), name="reader ends")
         return self._end_task
 
     async def _send_ended(self, seq: int, reason: Any) -> None:
@@ -249,17 +267,7 @@ class Reader:
                     entries.insert(0, group.renderer.ready(seq, recovered=False, replayed_count=0))
                 payloads = [await group.control_payload(entry, self.audience) for entry in entries]
             for payload in filter(None, payloads):
-                self._outbox.put(self._prefix + payload + self._suffix)
+                self.outbox.put(self.prefix + payload + self._suffix)
         except Exception:  # the stream is over in any case
             logger.exception("cannot tell a client that its stream of %s has ended", group.topic_name)
         self._on_end()
-
-
-def _first_within_limit(events: list[EncodedEvent]) -> list[EncodedEvent]:
-    """The first events whose payloads fit into HELD_BYTES together; at least one."""
-    size = 0
-    for number, (_, payload) in enumerate(events):
-        size += len(payload or b"")
-        if size > HELD_BYTES:
-            return events[: max(1, number)]
-    return events

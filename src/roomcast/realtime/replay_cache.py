@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from typing import TypeAlias
 
-from roomcast.realtime.ports import EncodedEvent
+from roomcast.realtime.bundle import EncodedEvent
 from roomcast.realtime.ring import RING_BYTES, ByteBudget
 
 SHARED_SECONDS = 2.0
