@@ -19,6 +19,8 @@ class Proxy:
         self._open: set[asyncio.StreamWriter] = set()
         self._tasks: set[asyncio.Task[None]] = set()
         self.rejects = False
+        self.lose_answers = 0
+        """How many of the next answers are lost: the connection is reset when the server has answered."""
 
     async def __aenter__(self) -> Self:
         self._server = await asyncio.start_server(self._accept, "127.0.0.1", 0)
@@ -49,14 +51,18 @@ class Proxy:
             return
         upstream = await asyncio.open_connection(self._server_address.hostname, self._server_address.port)
         self._open.add(upstream[1])
-        for source, sink in ((reader, upstream[1]), (upstream[0], writer)):
-            task = asyncio.create_task(self._copy(source, sink))
+        for source, sink, is_answer in ((reader, upstream[1], False), (upstream[0], writer, True)):
+            task = asyncio.create_task(self._copy(source, sink, is_answer=is_answer))
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
 
-    async def _copy(self, source: asyncio.StreamReader, sink: asyncio.StreamWriter) -> None:
+    async def _copy(self, source: asyncio.StreamReader, sink: asyncio.StreamWriter, *, is_answer: bool) -> None:
         with suppress(OSError):
             while data := await source.read(65_536):
+                if is_answer and self.lose_answers:
+                    self.lose_answers -= 1
+                    self.cut()
+                    return
                 sink.write(data)
                 await sink.drain()
         sink.close()
