@@ -2,16 +2,19 @@
 
 import asyncio
 import json
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
+from bench.servers import ServerProcess
 
-def encode_post(token: str, query: str, variables: Any) -> bytes:
+
+def encode_post(token: str, query: str, variables: Any, path: str = "/graphql") -> bytes:
     """The bytes of one POST request."""
     body = json.dumps({"query": query, "variables": variables}).encode()
     head = (
-        f"POST /graphql HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\n"
+        f"POST {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\n"
         f"Authorization: Bearer {token}\r\nContent-Length: {len(body)}\r\n\r\n"
     )
     return head.encode() + body
@@ -35,3 +38,14 @@ async def open_connection(port: int) -> AsyncIterator[HttpConnection]:
         yield HttpConnection(reader, writer)
     finally:
         writer.close()
+
+
+async def cpu_milliseconds(server: ServerProcess, request: bytes, seconds: float) -> float:
+    """The server's CPU for each request, while one connection sends it again and again for `seconds`."""
+    async with open_connection(server.port) as connection:
+        await connection.post(request)
+        cpu, end, count = server.cpu_seconds(), time.perf_counter() + seconds, 0
+        while time.perf_counter() < end:
+            await connection.post(request)
+            count += 1
+        return (server.cpu_seconds() - cpu) / count * 1000
