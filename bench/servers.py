@@ -1,4 +1,5 @@
-"""The servers to measure. Each runs in a process of its own; the operating system reports its CPU time and memory."""
+"""The servers to measure. Each runs in processes of its own on one core, and the load on the other cores. The operating
+system reports CPU time and memory."""
 
 import os
 import resource
@@ -15,7 +16,8 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-TICKS = os.sysconf("SC_CLK_TCK")
+CORES = os.sched_getaffinity(0)
+SERVER_CORE = min(CORES)
 PAGE_KIB = os.sysconf("SC_PAGE_SIZE") // 1024
 ROOT = Path(__file__).resolve().parent.parent
 SERVE = [sys.executable, "-c", "from roomcast.cli import main; main()", "serve"]
@@ -23,7 +25,7 @@ SERVE = [sys.executable, "-c", "from roomcast.cli import main; main()", "serve"]
 
 @dataclass(frozen=True, slots=True)
 class ServerProcess:
-    """A server that accepts connections on `port`. `pid`: the process to measure."""
+    """A server that accepts connections on `port`. `pid`: the process to measure, with its descendants."""
 
     port: int
     pid: int
@@ -33,13 +35,25 @@ class ServerProcess:
         return f"http://127.0.0.1:{self.port}"
 
     def cpu_seconds(self) -> float:
-        """User and system time since the start."""
-        fields = Path(f"/proc/{self.pid}/stat").read_text().rsplit(")", 1)[1].split()
-        return (int(fields[11]) + int(fields[12])) / TICKS
+        """User and system time since the start, of all processes."""
+        return sum(time.clock_gettime(_cpu_clock(pid)) for pid in _process_tree(self.pid))
 
     def memory_kib(self) -> int:
-        """The current resident memory."""
-        return int(Path(f"/proc/{self.pid}/statm").read_text().split()[1]) * PAGE_KIB
+        """The current resident memory of all processes."""
+        pages = (int(Path(f"/proc/{pid}/statm").read_text().split()[1]) for pid in _process_tree(self.pid))
+        return sum(pages) * PAGE_KIB
+
+
+def _process_tree(pid: int) -> Iterator[int]:
+    yield pid
+    for children in Path(f"/proc/{pid}/task").glob("*/children"):
+        for child in children.read_text().split():
+            yield from _process_tree(int(child))
+
+
+def _cpu_clock(pid: int) -> int:
+    """The number of the process's CPU clock, which counts nanoseconds: clock_getcpuclockid(3) on Linux."""
+    return ~pid << 3 | 2
 
 
 def free_port() -> int:
@@ -89,10 +103,9 @@ def run_server(
     command: list[str], environment: dict[str, str], port_variable: str, path: str
 ) -> Iterator[ServerProcess]:
     port = free_port()
-    process = subprocess.Popen(command, cwd=ROOT, env={**os.environ, **environment, port_variable: str(port)})
+    process = start_on_server_core(command, {**environment, port_variable: str(port)})
     try:
         _wait_until_up(f"http://127.0.0.1:{port}{path}", process)
-        _use_core(process.pid, 0)
         yield ServerProcess(port, process.pid)
     finally:
         process.send_signal(signal.SIGTERM)
@@ -111,17 +124,18 @@ def _wait_until_up(url: str, process: subprocess.Popen[bytes]) -> None:
     raise RuntimeError(f"{url} did not come up")
 
 
-def _use_core(pid: int, core: int) -> None:
-    """Bind the process to one core if there are more, so that the load does not share it."""
-    if len(os.sched_getaffinity(0)) > 1:
-        os.sched_setaffinity(pid, {core})
+def start_on_server_core(command: list[str], environment: dict[str, str]) -> subprocess.Popen[bytes]:
+    """All threads and children of the process inherit the core."""
+    os.sched_setaffinity(0, {SERVER_CORE})
+    try:
+        return subprocess.Popen(command, cwd=ROOT, env={**os.environ, **environment})
+    finally:
+        leave_server_core()
 
 
 def leave_server_core() -> None:
-    """Bind this process, which makes the load, to all cores but the first."""
-    cores = os.sched_getaffinity(0)
-    if len(cores) > 1:
-        os.sched_setaffinity(0, cores - {0})
+    """Bind this process, which makes the load, to all cores but the server's, if there are more."""
+    os.sched_setaffinity(0, CORES - {SERVER_CORE} or CORES)
 
 
 def raise_open_files_limit() -> None:
