@@ -8,6 +8,7 @@ import traceback
 from collections.abc import Awaitable, Callable
 
 from bench import (
+    connecting,
     edge,
     fanout,
     history,
@@ -29,6 +30,7 @@ Part = Callable[..., Awaitable[list[Row]]]
 
 PARTS: dict[str, Part] = {
     "fanout": fanout.rows,
+    "connecting": connecting.rows,
     "stalled": stalled.rows,
     "sending": sending.rows,
     "partitions": partitions.rows,

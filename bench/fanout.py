@@ -3,14 +3,16 @@
 import asyncio
 import itertools
 import json
-import time
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
 
 import httpx
 
-from bench.servers import ServerProcess, baseline, has_node, roomcast, yoga
+from bench.http_client import encode_post, open_connection, post_bytes
+from bench.rounds import alternate
+from bench.servers import ServerProcess, baseline, roomcast
 from bench.sockets import WebSocketClient, connect_many
 from bench.table import Comparison, Row
 
@@ -19,6 +21,7 @@ DOCUMENT = (
     "{ cursor message { id seq body createdAt author { username } } } }"
 )
 VIEWER_DOCUMENT = DOCUMENT.replace("body createdAt", "body viewerCanEdit createdAt")
+BURST = 16
 BODY = "The quick brown fox jumps over the lazy dog. " * 2
 PROTOCOL = "graphql-transport-ws"
 
@@ -26,13 +29,15 @@ PROTOCOL = "graphql-transport-ws"
 @dataclass(frozen=True, slots=True)
 class DeliveryCost:
     deliveries: int
-    seconds: float
     cpu_seconds: float
     payload_bytes: float
 
     @property
     def cpu_microseconds(self) -> float:
         return self.cpu_seconds / self.deliveries * 1e6
+
+
+Publish = Callable[[int], Awaitable[object]]
 
 
 class Receivers:
@@ -60,7 +65,7 @@ class Receivers:
             self._arrived.clear()
             await asyncio.wait_for(self._arrived.wait(), 120)
 
-    async def wait_until_subscribed(self, publish: "Publish") -> None:
+    async def wait_until_subscribed(self, publish: Publish) -> None:
         """Publish until every client has received a frame: roomMessages does not tell when a subscription is live."""
         while not all(client.count for client in self.clients):
             await publish(-1)
@@ -76,94 +81,111 @@ class Receivers:
             client.count = client.bytes = 0
 
 
-Publish = Callable[[int], Awaitable[Any]]
+@asynccontextmanager
+async def publisher(server: ServerProcess, request: bytes, senders: int = 1) -> AsyncIterator[Publish]:
+    """Sends the request on as many connections as there are senders, on all at once."""
+    async with AsyncExitStack() as stack:
+        connections = [await stack.enter_async_context(open_connection(server.port)) for _ in range(senders)]
+
+        async def publish(_number: int) -> None:
+            answers = await asyncio.gather(*(connection.post(request) for connection in connections))
+            assert not any(b'"errors":[{' in answer.replace(b" ", b"") for answer in answers), answers
+
+        yield publish
 
 
-async def warm_up(receivers: Receivers, publish: Publish) -> None:
+async def warm_up(receivers: Receivers, publish: Publish, at_once: int = 1) -> None:
     """Wait until all are subscribed, then publish some events to fill caches."""
     await receivers.wait_until_subscribed(publish)
-    await publish_events(receivers, publish, 3)
+    await publish_events(receivers, publish, 3, at_once)
 
 
-async def publish_events(receivers: Receivers, publish: Publish, events: int) -> None:
-    """Publish events one after another. Each waits until every client has received the one before."""
+async def publish_events(receivers: Receivers, publish: Publish, times: int, at_once: int = 1) -> None:
+    """Call `publish`, which publishes `at_once` events, once every client has received all events before."""
     receivers.reset()
-    for number in range(events):
+    for number in range(times):
         await publish(number)
-        await receivers.wait_for_all(number + 1)
+        await receivers.wait_for_all((number + 1) * at_once)
 
 
-async def measure(server: ServerProcess, receivers: Receivers, publish: Publish, events: int) -> DeliveryCost:
-    await warm_up(receivers, publish)
-    cpu, started = server.cpu_seconds(), time.perf_counter()
-    await publish_events(receivers, publish, events)
-    seconds, used = time.perf_counter() - started, server.cpu_seconds() - cpu
+async def measure(
+    server: ServerProcess, receivers: Receivers, publish: Publish, times: int, at_once: int = 1
+) -> DeliveryCost:
+    await warm_up(receivers, publish, at_once)
+    cpu = server.cpu_seconds()
+    await publish_events(receivers, publish, times, at_once)
+    used = server.cpu_seconds() - cpu
     deliveries = sum(client.count for client in receivers.clients)
     size = sum(client.bytes for client in receivers.clients) / deliveries
-    return DeliveryCost(deliveries, seconds, used, size)
+    return DeliveryCost(deliveries, used, size)
 
 
 async def rows(*, quick: bool) -> list[Row]:
-    sizes = ((200, 20, 1.5),) if quick else ((500, 150, 1.5), (3000, 40, 1.25))
-    against_bare = [await _compare_with_bare(*size, rounds=1 if quick else 3) for size in sizes]
-    return [*against_bare, *await _compare_with_others(*((100, 10) if quick else (500, 30)))]
-
-
-async def _compare_with_bare(listeners: int, events: int, target: float, rounds: int) -> Comparison:
-    """Measure pairs and return the one with the median ratio."""
-    pairs = []
-    for _ in range(rounds):
-        ours = await measure_roomcast(listeners, events)
-        bare = await measure_bare(listeners, events, round(ours.payload_bytes))
-        pairs.append((ours.cpu_microseconds / bare.cpu_microseconds, ours, bare))
-    ratio, ours, bare = sorted(pairs, key=lambda pair: pair[0])[len(pairs) // 2]
-    return Comparison(
-        f"fan-out to {listeners}, CPU per delivery, the durable send included, against a bare ASGI broadcast",
-        f"{ours.cpu_microseconds:.1f} µs ({ours.deliveries / ours.seconds:,.0f}/s)",
-        f"{bare.cpu_microseconds:.1f} µs ({bare.deliveries / bare.seconds:,.0f}/s)",
-        ratio,
-        target,
-    )
-
-
-async def _compare_with_others(listeners: int, events: int) -> list[Row]:
-    ours, stock = await measure_roomcast(listeners, events * 3), await measure_stock(listeners, events)
-    viewer = await measure_different_viewers(listeners, events, VIEWER_DOCUMENT)
-    compared = [
-        (f"fan-out to {listeners}, against stock Strawberry", ours, stock, 1 / 15),
-        (f"fan-out to {listeners} with a viewer field, against stock Strawberry", viewer, stock, 1 / 2),
-    ]
-    if has_node():
-        node = await measure_yoga(listeners, events * 3)
-        compared.append((f"fan-out to {listeners}, against graphql-yoga with graphql-ws on Node", ours, node, 1))
-    return [
-        Comparison(
-            what,
-            f"{figures.cpu_microseconds:.1f} µs",
-            f"{theirs.cpu_microseconds:.1f} µs",
-            figures.cpu_microseconds / theirs.cpu_microseconds,
-            target,
+    rounds = 1 if quick else 3
+    sizes = (
+        ((200, 20, 1, 1.2), (200, 2, BURST, 0.75))
+        if quick
+        else (
+            (500, 150, 1, 1.2),
+            (3000, 40, 1, 1.0),
+            (500, 20, BURST, 0.75),
         )
-        for what, figures, theirs, target in compared
+    )
+    against_bare = [await _compare_with_bare(*size, rounds) for size in sizes]
+    return [*against_bare, *await _compare_with_stock(*((100, 10) if quick else (500, 30)), rounds)]
+
+
+async def _compare_with_bare(listeners: int, events: int, senders: int, mark: float, rounds: int) -> Comparison:
+    """`events`: how often all senders send at once."""
+    payload_bytes = 0.0
+
+    async def ours() -> float:
+        nonlocal payload_bytes
+        cost = await measure_roomcast(listeners, events, senders=senders)
+        payload_bytes = cost.payload_bytes
+        return cost.cpu_microseconds
+
+    async def bare() -> float:
+        return (await measure_bare(listeners, events, round(payload_bytes), senders)).cpu_microseconds
+
+    what = f"burst of {senders} senders at once, {listeners} listeners" if senders > 1 else f"fan-out to {listeners}"
+    label = f"{what}, CPU per delivery, the durable sends included, against a bare ASGI broadcast of each message"
+    return (await alternate(rounds, ours, bare)).comparison(label, "µs", mark)
+
+
+async def _compare_with_stock(listeners: int, events: int, rounds: int) -> list[Row]:
+    async def ours() -> float:
+        return (await measure_roomcast(listeners, events)).cpu_microseconds
+
+    async def viewer() -> float:
+        return (await measure_different_viewers(listeners, events, VIEWER_DOCUMENT)).cpu_microseconds
+
+    async def stock() -> float:
+        return (await measure_stock(listeners, events)).cpu_microseconds
+
+    what = f"fan-out to {listeners}"
+    return [
+        (await alternate(rounds, ours, stock)).comparison(f"{what}, against stock Strawberry", "µs", 1 / 15),
+        (await alternate(rounds, viewer, stock)).comparison(
+            f"{what} with a viewer field, against stock Strawberry", "µs", 0.2
+        ),
     ]
 
 
-async def measure_roomcast(listeners: int, events: int, document: str = DOCUMENT, **settings: str) -> DeliveryCost:
-    with roomcast(**settings) as server:
+async def measure_roomcast(listeners: int, events: int, document: str = DOCUMENT, senders: int = 1) -> DeliveryCost:
+    with roomcast() as server:
         async with httpx.AsyncClient(base_url=server.url, timeout=60) as http:
-            return await _measure_roomcast(server, http, listeners, events, document)
+            token, room_id = await sign_up_with_room(http)
+        receivers = await subscribe_many(server, listeners, document, {"roomId": room_id}, token)
+        return await _measure_sends(server, receivers, token, room_id, events, senders)
 
 
-async def _measure_roomcast(
-    server: ServerProcess, http: httpx.AsyncClient, listeners: int, events: int, document: str
+async def _measure_sends(
+    server: ServerProcess, receivers: Receivers, token: str, room_id: str, events: int, senders: int = 1
 ) -> DeliveryCost:
-    token, room_id = await sign_up_with_room(http)
-    receivers = await subscribe_many(server, listeners, document, {"roomId": room_id}, token)
-
-    async def publish(_number: int) -> None:
-        await execute(http, token, SEND, {"input": {"roomId": room_id, "body": BODY}})
-
-    return await measure(server, receivers, publish, events)
+    request = encode_post(token, SEND, {"input": {"roomId": room_id, "body": BODY}})
+    async with publisher(server, request, senders) as publish:
+        return await measure(server, receivers, publish, events, senders)
 
 
 SEND = "mutation Send($input: SendMessageInput!) { sendMessage(input: $input) { errors { code } message { id seq } } }"
@@ -192,12 +214,8 @@ async def measure_different_viewers(listeners: int, events: int, document: str) 
         async with httpx.AsyncClient(base_url=server.url, timeout=60) as http:
             token, room_id = await sign_up_with_room(http)
             tokens = [await sign_up(http, number) for number in range(listeners)]
-            receivers = await subscribe_many(server, listeners, document, {"roomId": room_id}, *tokens)
-
-            async def publish(_number: int) -> None:
-                await execute(http, token, SEND, {"input": {"roomId": room_id, "body": BODY}})
-
-            return await measure(server, receivers, publish, events)
+        receivers = await subscribe_many(server, listeners, document, {"roomId": room_id}, *tokens)
+        return await _measure_sends(server, receivers, token, room_id, events)
 
 
 async def sign_up(http: httpx.AsyncClient, number: int) -> str:
@@ -241,27 +259,18 @@ async def subscribe_many(
     return receivers
 
 
-async def measure_bare(listeners: int, events: int, payload_bytes: int) -> DeliveryCost:
+async def measure_bare(listeners: int, events: int, payload_bytes: int, senders: int = 1) -> DeliveryCost:
     with baseline("bare") as server:
         receivers = Receivers()
         receivers.clients = await connect_many(listeners, server.port, "/", PROTOCOL, receivers.on_frame)
-        text = json.dumps({"id": "1", "type": "next", "payload": "x" * (payload_bytes - 40)})
-        async with httpx.AsyncClient(base_url=server.url, timeout=60) as http:
-            return await measure(server, receivers, lambda _number: http.post("/publish", content=text), events)
+        message = {"id": "1", "type": "next", "payload": "x" * (payload_bytes - 40)}
+        async with publisher(server, post_bytes("/publish", json.dumps(message).encode()), senders) as publish:
+            return await measure(server, receivers, publish, events, senders)
 
 
 async def measure_stock(listeners: int, events: int) -> DeliveryCost:
     with baseline("stock") as server:
-        return await _measure_other(server, listeners, events)
-
-
-async def measure_yoga(listeners: int, events: int) -> DeliveryCost:
-    with yoga() as server:
-        return await _measure_other(server, listeners, events)
-
-
-async def _measure_other(server: ServerProcess, listeners: int, events: int) -> DeliveryCost:
-    receivers = await subscribe_many(server, listeners, DOCUMENT, {"roomId": "1"}, None)
-    send = 'mutation($body: String!) { sendMessage(roomId: "1", body: $body) }'
-    async with httpx.AsyncClient(base_url=server.url, timeout=60) as http:
-        return await measure(server, receivers, lambda _number: execute(http, None, send, {"body": BODY}), events)
+        receivers = await subscribe_many(server, listeners, DOCUMENT, {"roomId": "1"}, None)
+        send = 'mutation($body: String!) { sendMessage(roomId: "1", body: $body) }'
+        async with publisher(server, encode_post("none", send, {"body": BODY})) as publish:
+            return await measure(server, receivers, publish, events)

@@ -11,13 +11,14 @@ from bench.servers import ServerProcess
 
 
 def encode_post(token: str, query: str, variables: Any, path: str = "/graphql") -> bytes:
-    """The bytes of one POST request."""
+    """The bytes of one GraphQL request."""
     body = json.dumps({"query": query, "variables": variables}).encode()
-    head = (
-        f"POST {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\n"
-        f"Authorization: Bearer {token}\r\nContent-Length: {len(body)}\r\n\r\n"
-    )
-    return head.encode() + body
+    return post_bytes(path, body, f"Authorization: Bearer {token}\r\n")
+
+
+def post_bytes(path: str, body: bytes, headers: str = "") -> bytes:
+    head = f"POST {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\n{headers}"
+    return f"{head}Content-Length: {len(body)}\r\n\r\n".encode() + body
 
 
 class HttpConnection:

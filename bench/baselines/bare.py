@@ -8,6 +8,8 @@ from typing import Any
 from bench.baselines.serving import serve
 
 sockets: set[Any] = set()
+GREETING = "x" * 330
+"""The first message to sockets of the path /greeting, as long as an event of `bench.fanout`."""
 
 
 async def app(scope: Any, receive: Any, send: Any) -> None:
@@ -24,6 +26,8 @@ async def app(scope: Any, receive: Any, send: Any) -> None:
 async def listen(scope: Any, receive: Any, send: Any) -> None:
     await receive()
     await send({"type": "websocket.accept", "subprotocol": next(iter(scope["subprotocols"]), None)})
+    if scope["path"] == "/greeting":
+        await send({"type": "websocket.send", "text": GREETING})
     sockets.add(send)
     try:
         while (await receive())["type"] != "websocket.disconnect":
@@ -40,7 +44,7 @@ async def publish(receive: Any, send: Any) -> None:
     text = body.decode()
     for push in list(sockets):
         await push({"type": "websocket.send", "text": text})
-    await send({"type": "http.response.start", "status": 200, "headers": []})
+    await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"2")]})
     await send({"type": "http.response.body", "body": b"ok"})
 
 
