@@ -83,12 +83,12 @@ async def _compare_with_small(server: FilledServer, kind: str) -> list[Row]:
         (
             f"the newest page of {sizes.messages:,} messages, against {SMALL_ROOM_MESSAGES:,}",
             _pages(server, None, None),
-            1.3,
+            1.1,
         ),
         (
             f"a page in their middle, against {SMALL_ROOM_MESSAGES:,}",
             _pages(server, sizes.messages // 2, SMALL_ROOM_MESSAGES // 2),
-            1.3,
+            1.1,
         ),
         (
             f"the first 50 of {sizes.rooms} rooms with unread counts, against 2 rooms",

@@ -3,7 +3,7 @@
 from statistics import median
 
 from bench.databases import Databases, open_databases
-from bench.sending import SPREADS, Rate, measure_roomcast
+from bench.sending import SPREADS, Rate, open_roomcast
 from bench.table import Comparison, Row
 from roomcast.core import migrations
 from roomcast.core.partitions import partition
@@ -27,7 +27,8 @@ async def _compare(databases: Databases, spread: str, rooms: int, rounds: int, s
                 await migrations.upgrade(url)
                 if count:
                     await partition(url, count)
-                rates.append(await measure_roomcast(url, rooms, seconds))
+                async with open_roomcast(url, rooms) as target:
+                    rates.append(await target.rate(seconds))
     ours, base = (_middle(rates) for rates in (partitioned, plain))
     return Comparison(
         f"durable sends on PostgreSQL, {spread}, {PARTITIONS} partitions, against plain tables",

@@ -1,23 +1,27 @@
-"""Durable sends over HTTP: one server process, several connections. Each connection waits for its response before it
-sends again."""
+"""Durable sends over HTTP to one server process. Each connection waits for its response before it sends again."""
 
 import asyncio
 import time
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
 
 import httpx
 
 from bench.databases import KINDS, Databases, open_databases
 from bench.fanout import BODY, SEND, execute, sign_up_with_room
-from bench.http_client import encode_post, open_connection
+from bench.http_client import cpu_milliseconds, encode_post, open_connection
+from bench.rounds import alternate
 from bench.servers import ServerProcess, baseline, roomcast
-from bench.table import Comparison, Row
+from bench.table import Row
 from roomcast.core.db import driver_url
 
 CONNECTIONS = 16
 SPREADS = {"one hot room": 1, f"{CONNECTIONS} rooms": CONNECTIONS}
 CREATE = "mutation($name: String!) { createRoom(input: {name: $name}) { room { id } } }"
+SEND_WITH_AUTHOR = SEND.replace("message { id seq }", "message { id seq author { username } }")
+STOCK = "stock Strawberry with document caches and no database"
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,67 +33,90 @@ class Rate:
         return f"{self.per_second:,.0f}/s, {self.cpu_milliseconds:.2f} ms of CPU each"
 
 
+@dataclass(frozen=True, slots=True)
+class Target:
+    """A server and the rooms to send to."""
+
+    server: ServerProcess
+    token: str
+    room_ids: Sequence[str]
+
+    async def per_second(self, seconds: float) -> float:
+        return (await self.rate(seconds)).per_second
+
+    async def cpu_of_each(self, seconds: float, document: str) -> float:
+        return (await self.rate(seconds, document)).cpu_milliseconds
+
+    async def rate(self, seconds: float, document: str = SEND) -> Rate:
+        """CONNECTIONS connections send, to one room or each to a room of its own."""
+        requests = [self._request(number, document) for number in range(CONNECTIONS)]
+        await _load(self.server, requests, seconds / 4)
+        cpu, started = self.server.cpu_seconds(), time.perf_counter()
+        sent = await _load(self.server, requests, seconds)
+        return Rate(sent / (time.perf_counter() - started), (self.server.cpu_seconds() - cpu) / sent * 1000)
+
+    async def cpu_of_lone(self, seconds: float) -> float:
+        return await cpu_milliseconds(self.server, self._request(0, SEND), seconds)
+
+    def _request(self, number: int, document: str) -> bytes:
+        variables = {"input": {"roomId": self.room_ids[number % len(self.room_ids)], "body": BODY}}
+        return encode_post(self.token, document, variables)
+
+
 async def rows(*, quick: bool) -> list[Row]:
-    """Each database, one room and many rooms, compared with no database and with a plain ORM session."""
-    seconds = 1.0 if quick else 6.0
-    with open_databases() as databases:
-        return [
-            row
-            for kind in KINDS
-            for spread, rooms in SPREADS.items()
-            for row in await _compare(databases, kind, spread, rooms, seconds)
-        ]
+    rounds, seconds = (1, 0.5) if quick else (5, 2.5)
+    rows: list[Row] = []
+    with open_databases() as databases, baseline("no_database") as server:
+        stock = Target(server, "none", ["room_0"])
+        for kind in KINDS:
+            for spread, rooms in SPREADS.items():
+                async with databases.empty(kind) as url, open_roomcast(url, rooms) as ours:
+                    rows.append(await _compare_rates(f"{kind}, {spread}", ours, stock, rounds, seconds))
+                    if rooms == 1:
+                        rows.append(await _compare_author(kind, ours, rounds, seconds))
+                        rows.append(await _compare_lone(kind, ours, stock, rounds, seconds))
+            rows.append(await _compare_with_orm(databases, kind, seconds))
+    return rows
 
 
-async def _compare(databases: Databases, kind: str, spread: str, rooms: int, seconds: float) -> list[Row]:
-    ceiling = await measure_no_database(seconds)
-    async with databases.empty(kind) as url:
-        ours = await measure_roomcast(url, rooms, seconds)
-    async with databases.empty(kind) as url:
-        naive = await measure_naive_orm(url, rooms, seconds)
-    what = f"durable sends on {kind}, {spread}, against"
-    return [
-        Comparison(
-            f"{what} {other}", ours.text(), base.text(), ours.per_second / base.per_second, target, at_least=True
-        )
-        for other, base, target in (
-            (
-                "the same mutation of stock Strawberry (which validates each document again) without a database",
-                ceiling,
-                0.55,
-            ),
-            ("an ORM session per send", naive, 5),
-        )
-    ]
+async def _compare_rates(where: str, ours: Target, stock: Target, rounds: int, seconds: float) -> Row:
+    found = await alternate(rounds, partial(ours.per_second, seconds), partial(stock.per_second, seconds))
+    what = f"durable sends on {where}, {CONNECTIONS} connections, against the same mutation of {STOCK}"
+    return found.comparison(what, "/s", 1.0, at_least=True)
 
 
-async def measure_roomcast(url: str, rooms: int, seconds: float) -> Rate:
-    """All connections send to one room, or each to a room of its own."""
+async def _compare_author(kind: str, ours: Target, rounds: int, seconds: float) -> Row:
+    found = await alternate(
+        rounds, partial(ours.cpu_of_each, seconds, SEND_WITH_AUTHOR), partial(ours.cpu_of_each, seconds, SEND)
+    )
+    what = f"durable sends on {kind} with the author in the payload, CPU, against without"
+    return found.comparison(what, "ms", 1.1)
+
+
+async def _compare_lone(kind: str, ours: Target, stock: Target, rounds: int, seconds: float) -> Row:
+    found = await alternate(rounds, partial(ours.cpu_of_lone, seconds), partial(stock.cpu_of_lone, seconds))
+    what = f"a lone durable send on {kind}, nobody listening, CPU, against the same mutation of {STOCK}"
+    return found.comparison(what, "ms", 2)
+
+
+async def _compare_with_orm(databases: Databases, kind: str, seconds: float) -> Row:
+    async with databases.empty(kind) as url, databases.empty(kind) as other:
+        address = driver_url(other).render_as_string(hide_password=False)
+        with baseline("naive_orm", DATABASE_URL=address) as server:
+            async with open_roomcast(url) as ours:
+                naive = Target(server, "none", ["room_0"])
+                found = await alternate(1, partial(ours.per_second, seconds), partial(naive.per_second, seconds))
+    what = f"durable sends on {kind}, one hot room, against an ORM session per send"
+    return found.comparison(what, "/s", 5, at_least=True)
+
+
+@asynccontextmanager
+async def open_roomcast(url: str, rooms: int = 1) -> AsyncIterator[Target]:
     with roomcast(database_url=url, migrate_on_start="true") as server:
         async with httpx.AsyncClient(base_url=server.url, timeout=60) as http:
             token, first = await sign_up_with_room(http)
             more = [(await execute(http, token, CREATE, {"name": f"room {n}"}))["createRoom"] for n in range(1, rooms)]
-        return await _measure(server, token, [first, *(created["room"]["id"] for created in more)], seconds)
-
-
-async def measure_naive_orm(url: str, rooms: int, seconds: float) -> Rate:
-    address = driver_url(url).render_as_string(hide_password=False)
-    with baseline("naive_orm", DATABASE_URL=address) as server:
-        return await _measure(server, "none", [f"room_{number}" for number in range(rooms)], seconds)
-
-
-async def measure_no_database(seconds: float) -> Rate:
-    with baseline("no_database") as server:
-        return await _measure(server, "none", ["room_0"], seconds)
-
-
-async def _measure(server: ServerProcess, token: str, room_ids: Sequence[str], seconds: float) -> Rate:
-    variables = [{"input": {"roomId": room_ids[n % len(room_ids)], "body": BODY}} for n in range(CONNECTIONS)]
-    requests = [encode_post(token, SEND, each) for each in variables]
-    await _load(server, requests, seconds / 4)
-    cpu, started = server.cpu_seconds(), time.perf_counter()
-    sent = await _load(server, requests, seconds)
-    return Rate(sent / (time.perf_counter() - started), (server.cpu_seconds() - cpu) / sent * 1000)
+        yield Target(server, token, [first, *(created["room"]["id"] for created in more)])
 
 
 async def _load(server: ServerProcess, requests: Sequence[bytes], seconds: float) -> int:

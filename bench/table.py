@@ -1,4 +1,4 @@
-"""The rows of the result table: a measurement, its baseline, and whether the target was met."""
+"""The rows of the result table: a measurement, its baseline, and whether the mark was met."""
 
 import os
 import platform
@@ -11,23 +11,23 @@ RESULTS = Path(__file__).parent / "RESULTS.md"
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """`ratio` of figure to baseline. It may be at most `target`, or with `at_least` has to be at least `target`."""
+    """`ratio` of figure to baseline. It may be at most `mark`, or with `at_least` has to be at least `mark`."""
 
     label: str
     figure: str
     baseline: str
     ratio: float
-    target: float
+    mark: float
     at_least: bool = False
 
     @property
     def is_met(self) -> bool:
-        return self.ratio >= self.target if self.at_least else self.ratio <= self.target
+        return self.ratio >= self.mark if self.at_least else self.ratio <= self.mark
 
     def text(self) -> str:
         sign = "≥" if self.at_least else "≤"
         met = "met" if self.is_met else "not met"
-        return f"| {self.label} | {self.figure} | {self.baseline} | {self.ratio:.2f} | {sign} {self.target:g} | {met} |"
+        return f"| {self.label} | {self.figure} | {self.baseline} | {self.ratio:.2f} | {sign} {self.mark:g} | {met} |"
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +42,17 @@ class Failure:
 
 
 @dataclass(frozen=True, slots=True)
+class Skipped:
+    """A part that cannot be measured here."""
+
+    label: str
+    reason: str
+
+    def text(self) -> str:
+        return f"| {self.label} | skipped: {' '.join(self.reason.split())} | | | | |"
+
+
+@dataclass(frozen=True, slots=True)
 class Measurement:
     """A measurement without a baseline."""
 
@@ -52,11 +63,11 @@ class Measurement:
         return f"| {self.label} | {self.figure} | | | | |"
 
 
-Row = Comparison | Measurement | Failure
+Row = Comparison | Measurement | Skipped | Failure
 
 
 def markdown_table(rows: list[Row]) -> str:
-    head = "| what | figure | baseline | ratio | target | |\n|---|---|---|---:|---:|---|"
+    head = "| what | figure | baseline | ratio | mark | met? |\n|---|---|---|---:|---:|---|"
     return "\n".join([head, *(row.text() for row in rows)])
 
 

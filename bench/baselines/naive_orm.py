@@ -16,6 +16,7 @@ from starlette.applications import Starlette
 from starlette.responses import PlainTextResponse
 from starlette.routing import Route
 from strawberry.asgi import GraphQL
+from strawberry.extensions import ParserCache, ValidationCache
 
 from bench.baselines.serving import serve
 
@@ -113,9 +114,8 @@ async def lifespan(_app: Starlette) -> AsyncIterator[None]:
     await engine.dispose()
 
 
-app = Starlette(
-    routes=[Route("/health", health), Route("/graphql", GraphQL(strawberry.Schema(Query, Mutation)))], lifespan=lifespan
-)
+schema = strawberry.Schema(Query, Mutation, extensions=[ParserCache, ValidationCache])
+app = Starlette(routes=[Route("/health", health), Route("/graphql", GraphQL(schema))], lifespan=lifespan)
 
 if __name__ == "__main__":
     serve(app)

@@ -1,4 +1,4 @@
-"""Stock Strawberry as its documentation shows it: its own WebSocket handler, with broadcaster's memory backend."""
+"""Stock Strawberry as its documentation shows it: its own WebSocket handler and document caches, and broadcaster."""
 
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import asynccontextmanager
@@ -10,6 +10,7 @@ from starlette.applications import Starlette
 from starlette.responses import PlainTextResponse
 from starlette.routing import Route, WebSocketRoute
 from strawberry.asgi import GraphQL
+from strawberry.extensions import ParserCache, ValidationCache
 
 from bench.baselines.serving import serve
 
@@ -72,7 +73,8 @@ class Subscription:
                 )
 
 
-graphql = GraphQL(strawberry.Schema(Query, Mutation, Subscription), subscription_protocols=("graphql-transport-ws",))
+schema = strawberry.Schema(Query, Mutation, Subscription, extensions=[ParserCache, ValidationCache])
+graphql = GraphQL(schema, subscription_protocols=("graphql-transport-ws",))
 
 
 async def health(_request: object) -> PlainTextResponse:
