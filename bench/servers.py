@@ -125,10 +125,11 @@ def _wait_until_up(url: str, process: subprocess.Popen[bytes]) -> None:
 
 
 def start_on_server_core(command: list[str], environment: dict[str, str]) -> subprocess.Popen[bytes]:
-    """All threads and children of the process inherit the core."""
+    """All threads and children inherit the core. Python may keep bytecode, as it does where roomcast is installed."""
+    inherited = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
     os.sched_setaffinity(0, {SERVER_CORE})
     try:
-        return subprocess.Popen(command, cwd=ROOT, env={**os.environ, **environment})
+        return subprocess.Popen(command, cwd=ROOT, env={**inherited, **environment})
     finally:
         leave_server_core()
 
