@@ -3,9 +3,10 @@
 SHELL := /bin/sh
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
-LOCKS := $(addprefix requirements/,run.txt dev.txt image.txt build.txt codegen.txt deployment.txt)
-TOOLS := .cache/codegen/.ready .cache/deployment/.ready
+LOCKS := $(addprefix requirements/,run.txt dev.txt image.txt build.txt codegen.txt deployment.txt bench.txt)
+TOOLS := .cache/codegen/.ready .cache/deployment/.ready .cache/bench/.ready
 NODE_PACKAGES := $(patsubst %/package.json,%/node_modules/.ready,$(wildcard tests/*/package.json) web/package.json)
+PEERS := .cache/bench/.ready bench/baselines/yoga/node_modules/.ready
 PAGE := src/roomcast/web/static/app
 
 .DEFAULT_GOAL := help
@@ -43,10 +44,15 @@ chaos: .venv/.dev ## Kill sockets, servers, brokers and databases for long, in f
 	@ROOMCAST_TEST_CHAOS=full $(BIN)/pytest -m "chaos or faults" -v --durations=20 $(PYTEST_ARGS)
 
 bench: .venv/.dev ## Measure everything beside its baselines and write bench/RESULTS.md (twenty minutes).
+	@$(INSTALL_PEERS)
 	@$(BIN)/python -m bench
 
 bench-quick: .venv/.dev ## The same in small: that it runs, without judging.
+	@$(INSTALL_PEERS)
 	@$(BIN)/python -m bench --quick
+
+# Where they cannot be installed, the rows of the table say so.
+INSTALL_PEERS = $(MAKE) --no-print-directory --keep-going $(PEERS) || echo 'set-up    not all peers could be installed'
 
 profile: .venv/.dev ## Say which part of a request takes how much of its time.
 	@$(BIN)/python -m bench.profile
@@ -128,14 +134,14 @@ lock: $(BIN)/uv ## Pin the dependencies of pyproject.toml; LOCK_ARGS=--upgrade m
 	@$(LOCK) --extra redis --extra media --extra push $(PINNED) --output-file requirements/run.txt
 	@$(COMPILE) pyproject.toml $(IMAGE_EXTRAS:%=--extra %) $(PINNED) --output-file requirements/image.txt
 	@$(COMPILE) requirements/build.in $(PINNED) --output-file requirements/build.txt
-	@for tools in codegen deployment; do $(COMPILE) requirements/$$tools.in --output-file requirements/$$tools.txt; done
+	@for tools in codegen deployment bench; do $(COMPILE) requirements/$$tools.in --output-file requirements/$$tools.txt; done
 	@$(MAKE) --no-print-directory check-hosts check-hashes
 
 dist: .venv/.dev ## Build the wheel into dist/.
 	@$(BIN)/hatchling build --target wheel
 
 clean: ## Remove all that these commands made; ./data stays.
-	@rm -rf .venv .cache .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis build dist tests/*/node_modules web/node_modules
+	@rm -rf .venv .cache .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis build dist tests/*/node_modules bench/baselines/*/node_modules web/node_modules
 	@find . -name __pycache__ -prune -exec rm -rf {} +
 
 # ------------------------------------------------------------------ how .venv comes to be

@@ -88,7 +88,7 @@ async def publisher(server: ServerProcess, request: bytes, senders: int = 1) -> 
         connections = [await stack.enter_async_context(open_connection(server.port)) for _ in range(senders)]
 
         async def publish(_number: int) -> None:
-            answers = await asyncio.gather(*(connection.post(request) for connection in connections))
+            answers = await asyncio.gather(*(connection.send(request) for connection in connections))
             assert not any(b'"errors":[{' in answer.replace(b" ", b"") for answer in answers), answers
 
         yield publish

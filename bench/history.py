@@ -138,7 +138,7 @@ async def _milliseconds(server: FilledServer, *requests: bytes) -> list[float]:
 
 async def _timed(connection: HttpConnection, request: bytes) -> float:
     started = time.perf_counter()
-    answer = await connection.post(request)
+    answer = await connection.send(request)
     took = (time.perf_counter() - started) * 1000
     assert b'"errors"' not in answer, answer
     return took

@@ -16,6 +16,10 @@ def encode_post(token: str, query: str, variables: Any, path: str = "/graphql") 
     return post_bytes(path, body, f"Authorization: Bearer {token}\r\n")
 
 
+def get_bytes(path: str) -> bytes:
+    return f"GET {path} HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n".encode()
+
+
 def post_bytes(path: str, body: bytes, headers: str = "") -> bytes:
     head = f"POST {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\n{headers}"
     return f"{head}Content-Length: {len(body)}\r\n\r\n".encode() + body
@@ -25,11 +29,20 @@ class HttpConnection:
     def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self._reader, self._writer = reader, writer
 
-    async def post(self, request: bytes) -> bytes:
-        """Send the request and return the body of the response. One request at a time."""
+    async def send(self, request: bytes) -> bytes:
+        """Send the request and return the body of the response, which must be a success. One at a time."""
         self._writer.write(request)
         head = (await self._reader.readuntil(b"\r\n\r\n")).lower()
-        return await self._reader.readexactly(int(head.split(b"content-length: ")[1].split(b"\r\n")[0]))
+        assert head.startswith(b"http/1.1 2"), head
+        if b"transfer-encoding: chunked" in head:
+            return b"".join([chunk async for chunk in self._chunks()])
+        _, _, length = head.partition(b"content-length: ")
+        return await self._reader.readexactly(int(length.split(b"\r\n")[0] or 0))
+
+    async def _chunks(self) -> AsyncIterator[bytes]:
+        while size := int(await self._reader.readline(), 16):
+            yield (await self._reader.readexactly(size + 2))[:-2]
+        await self._reader.readline()
 
 
 @asynccontextmanager
@@ -42,11 +55,17 @@ async def open_connection(port: int) -> AsyncIterator[HttpConnection]:
 
 
 async def cpu_milliseconds(server: ServerProcess, request: bytes, seconds: float) -> float:
-    """The server's CPU for each request, while one connection sends it again and again for `seconds`."""
+    """The server's CPU for each request, while one connection sends it again and again after a warm-up."""
     async with open_connection(server.port) as connection:
-        await connection.post(request)
-        cpu, end, count = server.cpu_seconds(), time.perf_counter() + seconds, 0
-        while time.perf_counter() < end:
-            await connection.post(request)
-            count += 1
+        await _repeat(connection, request, seconds / 4)
+        cpu = server.cpu_seconds()
+        count = await _repeat(connection, request, seconds)
         return (server.cpu_seconds() - cpu) / count * 1000
+
+
+async def _repeat(connection: HttpConnection, request: bytes, seconds: float) -> int:
+    end, count = time.perf_counter() + seconds, 0
+    while time.perf_counter() < end:
+        await connection.send(request)
+        count += 1
+    return count

@@ -53,13 +53,14 @@ UPDATE memberships SET last_read_seq = abs(random()) % 150;
 
 @dataclass(frozen=True, slots=True)
 class FilledServer:
-    """A server with all data. `database`: its file. `room_id`: of a room with a page to read."""
+    """A server with all data. `database`: its file. `room_id`: of the room whose page is read."""
 
     server: ServerProcess
     database: Path
     token: str
     user_id: str
     room_id: str
+    other_room_id: str
 
     def page_request(self, path: str = "/graphql") -> bytes:
         return encode_post(self.token, PAGE, {"roomId": self.room_id}, path)
@@ -103,7 +104,7 @@ async def check_equal_answers(*asked: tuple[ServerProcess, bytes]) -> None:
     answers = []
     for server, request in asked:
         async with open_connection(server.port) as connection:
-            answers.append(json.loads(await connection.post(request)))
+            answers.append(json.loads(await connection.send(request)))
     assert "errors" not in answers[0], answers[0]
     assert all(answer == answers[0] for answer in answers), answers
 
@@ -123,7 +124,7 @@ async def filled_server() -> AsyncIterator[FilledServer]:
                     for number in range(ROOM_COUNT)
                 ]
             await _fill(database, user_id, rooms)
-            yield FilledServer(server, database, token, user_id, rooms[0])
+            yield FilledServer(server, database, token, user_id, *rooms[:2])
 
 
 async def _fill(database: Path, author_id: str, room_ids: list[str]) -> None:

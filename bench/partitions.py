@@ -27,7 +27,7 @@ async def _compare(databases: Databases, spread: str, rooms: int, rounds: int, s
                 await migrations.upgrade(url)
                 if count:
                     await partition(url, count)
-                async with open_roomcast(url, rooms) as target:
+                async with open_roomcast(url, rooms) as (target, _):
                     rates.append(await target.rate(seconds))
     ours, base = (_middle(rates) for rates in (partitioned, plain))
     return Comparison(

