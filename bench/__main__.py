@@ -20,6 +20,7 @@ from bench import (
     partitions,
     peers,
     processes,
+    scale,
     sending,
     stalled,
     starting,
@@ -64,6 +65,7 @@ async def main(*names: str, quick: bool) -> int:
         print("\n".join(row.text() for row in part_rows), f"\n  took {time.monotonic() - started:.0f} s", flush=True)
     if not quick and not names:
         write_results(rows)
+        scale.write(rows)
     print(f"\n{markdown_table(rows)}")
     return sum(isinstance(row, Failure) for row in rows)
 

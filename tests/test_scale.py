@@ -1,45 +1,23 @@
-"""The arithmetic of docs/scale.md: its table follows from its formula, and a simulation of queues agrees with it.
+"""The arithmetic of docs/scale.md: its table follows from its unit costs, and a simulation of queues agrees with it.
 
-The simulation has the formula's costs and nothing else: each process is one core that does its work in the order of its
+The simulation has the unit costs and nothing else: each process is one core that does its work in the order of its
 arrival, messages come at random times to random processes, and each is then delivered by every process to its share of
 the subscribers. So it checks what the formula says about load and delay, not the costs.
 """
 
 import heapq
-import math
 import random
-import re
-from dataclasses import dataclass
-from pathlib import Path
+from dataclasses import dataclass, replace
 
 import pytest
 
-SEND_SECONDS, DELIVERY_SECONDS, LOAD = 0.0007, 13e-6, 0.6
-SOCKETS_OF_PROCESS, SOCKET_BYTES, PROCESS_BYTES = 50_000, 27 * 1024, 120 * 1024**2
+from bench import scale
+from bench.scale import DELIVERY, INSTALLATIONS, SEND, Installation
+from bench.table import Comparison
+
+TEXT = scale.SCALE.read_text()
+COSTS = scale.unit_costs(TEXT)
 SENDS = 4_000
-
-
-@dataclass(frozen=True)
-class Installation:
-    """A row of the table."""
-
-    connected: int
-    messages: int
-    subscribers: int
-    cores: float
-    processes: int
-    memory_gib: float
-
-
-def rows() -> dict[str, Installation]:
-    text = Path("docs/scale.md").read_text().partition("## The arithmetic")[2].partition("\n## ")[0]
-    found = re.findall(r"^\| ([a-z][^|]+) \|((?: [\d.,]+ \|){5} [\d.]+ GiB) \|", text, re.MULTILINE)
-    numbers = {name: [float(n.strip(" GiB").replace(",", "")) for n in line.split("|")] for name, line in found}
-    return {name: Installation(int(n[0]), int(n[1]), int(n[2]), n[3], int(n[4]), n[5]) for name, n in numbers.items()}
-
-
-def cores(row: Installation) -> float:
-    return row.messages * (SEND_SECONDS + row.subscribers * DELIVERY_SECONDS)
 
 
 @dataclass(frozen=True)
@@ -50,21 +28,21 @@ class Simulated:
     p99_seconds: float
 
 
-def simulate(row: Installation, processes: int, seed: int = 1) -> Simulated:
+def simulate(load: Installation, processes: int, seed: int = 1) -> Simulated:
     """Queues of one core each, first come, first served."""
     chance, free_at, busy = random.Random(seed), [0.0] * processes, 0.0
-    delivery = row.subscribers / processes * DELIVERY_SECONDS
+    delivery = load.subscribers / processes * COSTS[DELIVERY]
     clock, arrivals = 0.0, []
     for number in range(SENDS):
-        clock += chance.expovariate(row.messages)
-        arrivals.append((clock, chance.randrange(processes), number, SEND_SECONDS))
+        clock += chance.expovariate(load.messages)
+        arrivals.append((clock, chance.randrange(processes), number, COSTS[SEND]))
     begun, ended = {number: at for at, _, number, _ in arrivals}, [0.0] * SENDS
     waiting = list(arrivals)
     while waiting:
         at, process, number, work = heapq.heappop(waiting)
         free_at[process] = max(at, free_at[process]) + work
         busy += work
-        if work == SEND_SECONDS:
+        if work == COSTS[SEND]:
             for each in range(processes):
                 heapq.heappush(waiting, (free_at[process], each, number, delivery))
         else:
@@ -73,26 +51,31 @@ def simulate(row: Installation, processes: int, seed: int = 1) -> Simulated:
     return Simulated(busy / clock, delays[int(0.99 * SENDS)])
 
 
-@pytest.mark.parametrize("name", rows())
-def test_the_table_follows_from_the_formula(name: str) -> None:
-    row = rows()[name]
-    processes = max(cores(row) / LOAD, row.connected / SOCKETS_OF_PROCESS)
-    memory = (row.connected * SOCKET_BYTES + row.processes * PROCESS_BYTES) / 1024**3
-    assert row.cores == pytest.approx(cores(row), rel=0.05, abs=0.001)
-    assert row.processes == max(math.ceil(processes - 0.05), 1)
-    assert row.memory_gib == pytest.approx(memory, rel=0.05, abs=0.1)
+def test_the_table_follows_from_the_unit_costs() -> None:
+    assert set(COSTS) == set(scale.FIGURES)
+    assert scale.computed(TEXT) == TEXT, "run python -m bench.scale"
 
 
-@pytest.mark.parametrize("name", rows())
-def test_a_simulation_agrees_with_the_formula(name: str) -> None:
-    row = rows()[name]
-    simulated = simulate(row, row.processes)
-    assert simulated.cores == pytest.approx(cores(row), rel=0.06)
+def test_figures_of_the_benchmark_replace_the_unit_costs() -> None:
+    doubled = 2 * COSTS[DELIVERY]
+    row = Comparison("fan-out to 3000, CPU per delivery", f"{doubled * 1e6:.2f} µs", "1 µs", 1.0, 1.0)
+    changed = scale.with_figures(TEXT, [row])
+    assert scale.unit_costs(changed) == pytest.approx({**COSTS, DELIVERY: doubled}, rel=0.01)
+    assert changed != TEXT
+    assert scale.computed(changed) == changed
+
+
+@pytest.mark.parametrize("load", INSTALLATIONS, ids=lambda load: load.name)
+def test_a_simulation_agrees_with_the_formula(load: Installation) -> None:
+    simulated = simulate(load, load.processes(COSTS))
+    assert simulated.cores == pytest.approx(load.cores(COSTS), rel=0.06)
     assert simulated.p99_seconds < 0.05
 
 
 def test_processes_that_are_nearly_full_are_slow() -> None:
     """What the factor 0.6 is for."""
-    row = rows()["a large community"]
-    full = math.ceil(cores(row) / 0.97)
-    assert simulate(row, full).p99_seconds > 3 * simulate(row, row.processes).p99_seconds
+    load = INSTALLATIONS[2]
+    processes = load.processes(COSTS)
+    loads = [replace(load, messages=load.messages * share * processes / load.cores(COSTS)) for share in (0.6, 0.95)]
+    relaxed, full = (simulate(each, processes).p99_seconds for each in loads)
+    assert full > 3 * relaxed
