@@ -47,6 +47,7 @@ from roomcast.core.replicas import Replicas
 from roomcast.data_folder import incoming_folder, secret_keys
 from roomcast.event_router import EventRouter
 from roomcast.live.inbox_reconciler import STEP_SECONDS, InboxReconciler
+from roomcast.live.room_streams import StreamAccess
 from roomcast.messages.actions import MessageSender
 from roomcast.realtime.bus.bus import Bus
 from roomcast.realtime.hub import Hub
@@ -193,11 +194,10 @@ async def _open_backend(
     if rules.setup_token is not None and not await _has_accounts(db):
         log_setup_token(rules.setup_token, settings.public_url)
     tokens = Tokens(keys, settings.access_token_seconds)
-    sessions, notifier, message_sender = Sessions(db, tokens), open_notifier(settings, db), MessageSender(db)
-    stack.push_async_callback(sessions.close)
-    if notifier is not None:
-        stack.push_async_callback(notifier.close)
-    stack.push_async_callback(message_sender.close)
+    sessions, stream_access = Sessions(db, tokens), StreamAccess(db)
+    notifier, message_sender = open_notifier(settings, db), MessageSender(db)
+    for close in [part.close for part in (sessions, stream_access, notifier, message_sender) if part is not None]:
+        stack.push_async_callback(close)
     return Backend(
         db=db,
         epoch_tracker=router.epoch,
@@ -205,6 +205,7 @@ async def _open_backend(
         passwords=passwords,
         credentials=Credentials(db, passwords, limits_of(AccountLimits, settings), *limiting),
         sessions=sessions,
+        stream_access=stream_access,
         account_rules=rules,
         message_sender=message_sender,
         watchers=router.watchers,

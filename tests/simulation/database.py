@@ -14,11 +14,8 @@ from uuid import UUID
 from roomcast.accounts import queries as accounts
 from roomcast.accounts.models import Session, User
 from roomcast.core import event_log
-from roomcast.core.actor import Actor
 from roomcast.core.clock import now
 from roomcast.core.epoch import Epoch
-from roomcast.core.errors import NotFound
-from roomcast.core.event_log import RoomHead
 from roomcast.core.events import Event
 from roomcast.core.outages import OutageLog
 from roomcast.messages.events import MessageCreated
@@ -29,7 +26,7 @@ from roomcast.receipts.threads import ThreadUnread
 from roomcast.rooms import queries as rooms
 from roomcast.rooms.events import MemberChange, MemberChanged
 from roomcast.rooms.models import Room
-from roomcast.rooms.queries import RoomView
+from roomcast.rooms.queries import UserAndRoom
 from tests.simulation.faults import Faults
 from tests.simulation.truth import Fact, InMemoryLog
 
@@ -187,18 +184,15 @@ def id_of(at: str) -> int:
 # ------------------------------------------------------------------ the product's queries, asked of memory
 
 
-async def _readable_room(session: FakeSession, actor: Actor, room_id: UUID | None) -> RoomView:
-    def question(store: InMemoryStore) -> RoomView | None:
-        found = store.logs.get(room_id) if room_id else None
-        if room_id is None or found is None or not found.exists or str(actor.user_id) not in found.members:
-            return None
-        head = RoomHead(room_id=room_id, last_seq=found.tail, last_activity_at=BEGINNING)
-        return RoomView(Room(id=room_id, created_at=BEGINNING), head, None)
+async def _readable_tails(session: FakeSession, keys: Collection[UserAndRoom]) -> dict[UserAndRoom, int]:
+    def question(store: InMemoryStore) -> dict[UserAndRoom, int]:
+        return {
+            (user_id, room_id): log_.tail
+            for user_id, room_id in keys
+            if (log_ := store.logs.get(room_id)) and log_.exists and str(user_id) in log_.members
+        }
 
-    view = await session.ask(question)
-    if view is None:
-        raise NotFound("no such room")
-    return view
+    return await session.ask(question)
 
 
 async def _rooms_by_id(session: FakeSession, ids: Collection[UUID]) -> dict[UUID, Room]:
@@ -277,7 +271,7 @@ async def _sessions_ended_since(session: FakeSession, moment: datetime) -> Seque
 
 
 QUERIES: Mapping[Any, Mapping[str, Any]] = {
-    rooms: {"readable_room": _readable_room, "rooms_by_id": _rooms_by_id, "users_who_can_read": _readers_among},
+    rooms: {"readable_tails": _readable_tails, "rooms_by_id": _rooms_by_id, "users_who_can_read": _readers_among},
     event_log: {
         "events_after": _after,
         "tails": _tails,

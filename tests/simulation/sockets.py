@@ -33,7 +33,7 @@ from roomcast.core.periodic import PeriodicTask
 from roomcast.core.refusals import Refusals
 from roomcast.live.inbox import Inbox
 from roomcast.live.inbox_reconciler import STEP_SECONDS, InboxReconciler
-from roomcast.live.room_streams import RoomEventSource
+from roomcast.live.room_streams import RoomEventSource, StreamAccess
 from roomcast.live.topics import is_room_topic, room_topic, user_topic
 from roomcast.realtime.bus.bus import Frame
 from roomcast.realtime.hub import Hub
@@ -156,6 +156,7 @@ def _engine(
         passwords=nothing,
         credentials=nothing,
         sessions=sessions,
+        stream_access=StreamAccess(db),
         account_rules=nothing,
         message_sender=nothing,
         watchers=watch,

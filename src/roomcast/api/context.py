@@ -29,6 +29,7 @@ from roomcast.core.refusals import Refusals
 from roomcast.core.replicas import NoReplica, Replicas
 from roomcast.live.inbox_reconciler import InboxReconciler
 from roomcast.live.presence import PresenceService
+from roomcast.live.room_streams import StreamAccess
 from roomcast.messages import mentions, reactions, threads
 from roomcast.messages import queries as messages
 from roomcast.messages.actions import MessageSender
@@ -63,6 +64,7 @@ class Backend:
     passwords: Passwords
     credentials: Credentials
     sessions: Sessions
+    stream_access: StreamAccess
     account_rules: AccountRules
     message_sender: MessageSender
     watchers: WatcherRegistry

@@ -36,9 +36,11 @@ class DirectQuery(NamedTuple, Generic[DirectRow_co]):
         return all(value != [] for value in self.parameters.values())
 
 
-async def fetch(session: AsyncSession, statement: Executable) -> Sequence[Row[*tuple[Any, ...]]]:
+async def fetch(
+    session: AsyncSession, statement: Executable, parameters: Mapping[str, Any] | None = None
+) -> Sequence[Row[*tuple[Any, ...]]]:
     """All rows of a statement as tuples, with models in them where the statement selects models."""
-    return (await AsyncSession.execute(session, statement)).all()
+    return (await AsyncSession.execute(session, statement, parameters)).all()
 
 
 async def count(session: AsyncSession, statement: Executable) -> int:

@@ -9,7 +9,8 @@ from uuid import UUID
 
 from roomcast.core import event_log
 from roomcast.core.actor import Actor
-from roomcast.core.db import Database
+from roomcast.core.db import CoalescingLoader, Database
+from roomcast.core.errors import NotFound
 from roomcast.core.events import Event, EventCodec, trace_of_packed
 from roomcast.live.topics import room_id_of, room_topic
 from roomcast.realtime.ports import FeedEntry
@@ -115,6 +116,25 @@ class Stream:
             reader.start_unrecovered()
         else:
             reader.start_after(self.start_at.after)
+
+
+class StreamAccess:
+    """The right to open streams of rooms. Sockets that return at the same time are checked in one statement."""
+
+    def __init__(self, db: Database) -> None:
+        self._tails = CoalescingLoader(db, rooms.readable_tails)
+
+    async def close(self) -> None:
+        """Wait for the running queries."""
+        await self._tails.close()
+
+    async def check(self, actor: Actor, room_id: UUID | None) -> tuple[UUID, int]:
+        """The id of a room that the actor can read, and the last seq of its log at the moment of the check, which
+        comes after the call. Raises NotFound, exactly as for an unknown id."""
+        tail = await self._tails((actor.user_id, room_id)) if room_id is not None else None
+        if room_id is None or tail is None:
+            raise NotFound("There is no such room.")
+        return room_id, tail
 
 
 class RoomEventSource:

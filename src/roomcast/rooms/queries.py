@@ -1,9 +1,11 @@
 """Reads of rooms. The load is the permission check: a room is found through the actor's own membership or because it is
 public."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import cache
+from typing import TypeAlias, TypeVarTuple
 from uuid import UUID
 
 import sqlalchemy as sa
@@ -27,6 +29,12 @@ _MEMBERSHIPS = sa.select(table(Membership)).where(
     table(Membership).c.room_id.in_(sa.bindparam("rooms", expanding=True)),
     table(Membership).c.user_id.in_(sa.bindparam("users", expanding=True)),
 )
+
+
+UserAndRoom: TypeAlias = tuple[UUID, UUID]
+Columns = TypeVarTuple("Columns")
+
+MAX_TAILS_PER_STATEMENT = 128
 
 
 class RoomOrder(StrEnum):
@@ -71,13 +79,18 @@ class RoomView:
 
 
 def _readable_rooms_query(actor: Actor) -> "sa.Select[Room, RoomHead, Membership]":
-    own = sa.and_(col(Membership.room_id) == Room.id, col(Membership.user_id) == actor.user_id)
+    return _among_readable(sa.select(Room, RoomHead, Membership), actor.user_id)
+
+
+def _among_readable(selected: "sa.Select[*Columns]", user_id: UUID | sa.ColumnElement[UUID]) -> "sa.Select[*Columns]":
+    """The rows of a statement over Room that show a room which the user can read, with its head and the user's own
+    membership."""
+    own = sa.and_(col(Membership.room_id) == Room.id, col(Membership.user_id) == user_id)
     # A direct conversation that another member opened is hidden until its first message.
     is_listed = sa.or_(col(Room.direct_key).is_(None), col(RoomHead.last_activity_seq) > 0, col(Membership.opened))
     is_listed_member = sa.and_(col(Membership.user_id).is_not(None), is_listed)
     return (
-        sa.select(Room, RoomHead, Membership)
-        .join(RoomHead, col(RoomHead.room_id) == Room.id)
+        selected.join(RoomHead, col(RoomHead.room_id) == Room.id)
         .outerjoin(Membership, own)
         .where(sa.or_(is_listed_member, col(Room.visibility) == RoomVisibility.PUBLIC))
     )
@@ -95,6 +108,32 @@ async def readable_rooms(session: AsyncSession, actor: Actor, room_ids: Collecti
     """By id: those of these rooms that the actor can read."""
     rows = await fetch(session, _readable_rooms_query(actor).where(col(Room.id).in_(room_ids)))
     return {room.id: RoomView(room, head, membership) for room, head, membership in rows}
+
+
+async def readable_tails(session: AsyncSession, keys: Sequence[UserAndRoom]) -> dict[UserAndRoom, int]:
+    """By (user, room): the last seq of the room's log, if the user can read the room."""
+    found: dict[UserAndRoom, int] = {}
+    for start in range(0, len(keys), MAX_TAILS_PER_STATEMENT):
+        chosen = list(keys[start : start + MAX_TAILS_PER_STATEMENT])
+        size = 1 << (len(chosen) - 1).bit_length()  # few sizes, so that few statements are compiled
+        padded = chosen + chosen[-1:] * (size - len(chosen))
+        users = {f"user{number}": user_id for number, (user_id, _) in enumerate(padded)}
+        room_ids = {f"room{number}": room_id for number, (_, room_id) in enumerate(padded)}
+        rows = await fetch(session, _readable_tails_query(size), users | room_ids)
+        found.update(((user_id, room_id), tail) for user_id, room_id, tail in rows)
+    return found
+
+
+@cache
+def _readable_tails_query(size: int) -> "sa.Select[UUID, UUID, int]":
+    pairs = [
+        (sa.bindparam(f"user{number}", type_=_ROOM.id.type), sa.bindparam(f"room{number}", type_=_ROOM.id.type))
+        for number in range(size)
+    ]
+    asked = sa.values(sa.column("user_id", _ROOM.id.type), sa.column("room_id", _ROOM.id.type), name="asked")
+    of = asked.data(pairs).cte("asked").c
+    selected = sa.select(of.user_id, of.room_id, col(RoomHead.last_seq)).join(Room, _ROOM.id == of.room_id)
+    return _among_readable(selected, of.user_id)
 
 
 async def public_room_by_name(session: AsyncSession, actor: Actor, name: str) -> RoomView:

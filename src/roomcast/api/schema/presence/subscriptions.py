@@ -15,7 +15,6 @@ from roomcast.live.presence_feeds import PresenceUpdate, TypingUpdate
 from roomcast.live.room_streams import RenderedEvent, Stream, StreamStart
 from roomcast.presence.policy import MAX_TYPING_USERS, MAX_VISIBLE_USERS, TYPING_EXPIRY_SECONDS
 from roomcast.realtime.snapshot_feed import SnapshotFeed
-from roomcast.rooms import queries as rooms
 
 RoomArgument: TypeAlias = Annotated[strawberry.ID, strawberry.argument(description="The id of the room.")]
 
@@ -92,11 +91,11 @@ async def _users(context: Context, rendered: RenderedEvent) -> list[account_rows
 
 
 async def _stream(
-    context: Context, room_id: str, event_type: type[Any], feed_in: Callable[[UUID], SnapshotFeed]
+    context: Context, id_: str, event_type: type[Any], feed_in: Callable[[UUID], SnapshotFeed]
 ) -> RoomStream:
     """The stream of a room that the viewer may read. Raises Unauthenticated and NotFound."""
-    view = await context.read(rooms.readable_room, context.actor, local_id("room", room_id))
-    start_at = StreamStart(view.room.id, view.head.last_seq, None, expired=False, epoch=context.epoch)
+    room_id, tail = await context.backend.stream_access.check(context.actor, local_id("room", id_))
+    start_at = StreamStart(room_id, tail, None, expired=False, epoch=context.epoch)
     kinds = frozenset([event_type])
     stream = Stream(start_at, kinds, has_control_events=False, address=context.base_url, feed_in=feed_in)
     return RoomStream(stream)

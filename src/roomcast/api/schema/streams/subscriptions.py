@@ -17,7 +17,6 @@ from roomcast.core.errors import BadUserInput, ResumeExpired
 from roomcast.core.ids import global_id, local_id
 from roomcast.live.room_streams import Stream, StreamStart
 from roomcast.messages.events import MessageCreated
-from roomcast.rooms import queries as rooms
 
 RoomArgument: TypeAlias = Annotated[strawberry.ID, strawberry.argument(description="The id of the room.")]
 AfterArgument: TypeAlias = Annotated[
@@ -56,20 +55,17 @@ class Subscription:
         return RoomStream(Stream(start_at, ROOM_EVENT_TYPES, has_control_events=True, address=info.context.base_url))
 
 
-async def _start_at(context: Context, field: str, room_id: str, after: str | None) -> StreamStart:
+async def _start_at(context: Context, field: str, id_: str, after: str | None) -> StreamStart:
     """Check the viewer and choose where the stream starts.
 
     Cursors come from the argument `after` and from the connection's resume map. The later one counts; a cursor of
     another epoch or beyond the end of the log does not. Raises Unauthenticated, NotFound, BadUserInput.
     """
-    async with context.snapshot.session() as session:
-        view = await rooms.readable_room(session, context.actor, local_id("room", room_id))
-    resumed = (
-        context.caller.resume_cursor(global_id("room", view.room.id), field) if context.caller.resume_cursor else None
-    )
+    room_id, tail = await context.backend.stream_access.check(context.actor, local_id("room", id_))
+    resumed = context.caller.resume_cursor(global_id("room", room_id), field) if context.caller.resume_cursor else None
     cursors = [event_log.parse_cursor(text) for text in (after, resumed) if text is not None]
-    if any(cursor.room_id != view.room.id for cursor in cursors):
+    if any(cursor.room_id != room_id for cursor in cursors):
         raise BadUserInput("This cursor belongs to another room.")
-    epoch, tail = context.epoch, view.head.last_seq
+    epoch = context.epoch
     valid = [cursor.seq for cursor in cursors if cursor.belongs_to(epoch) and cursor.seq <= tail]
-    return StreamStart(view.room.id, tail, max(valid, default=None), bool(cursors) and not valid, epoch)
+    return StreamStart(room_id, tail, max(valid, default=None), bool(cursors) and not valid, epoch)
