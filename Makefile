@@ -5,7 +5,7 @@ BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 LOCKS := $(addprefix requirements/,run.txt dev.txt image.txt build.txt codegen.txt deployment.txt bench.txt)
 TOOLS := .cache/codegen/.ready .cache/deployment/.ready .cache/bench/.ready
-NODE_PACKAGES := $(patsubst %/package.json,%/node_modules/.ready,$(wildcard tests/*/package.json) web/package.json)
+NODE_PACKAGES := $(patsubst %/package.json,%/node_modules/.ready,$(wildcard tests/*/package.json clients/*/package.json) web/package.json)
 PEERS := .cache/bench/.ready bench/baselines/yoga/node_modules/.ready
 PAGE := src/roomcast/web/static/app
 
@@ -108,7 +108,8 @@ ifeq ($(shell command -v npm),)
 check-page:
 	@echo 'page      not checked: npm was not found'; test -z "$$CI"
 else
-check-page: web/node_modules/.ready
+check-page: web/node_modules/.ready clients/js/node_modules/.ready
+	$(call step,clients,cd clients/js && npm run --silent check)
 	$(call step,page,cd web && $(BUILD_PAGE) --outDir ../.cache/page && { diff -r ../.cache/page ../$(PAGE) || $(PAGE_DIFFERS); })
 endif
 
@@ -141,7 +142,7 @@ dist: .venv/.dev ## Build the wheel into dist/.
 	@$(BIN)/hatchling build --target wheel
 
 clean: ## Remove all that these commands made; ./data stays.
-	@rm -rf .venv .cache .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis build dist tests/*/node_modules bench/baselines/*/node_modules web/node_modules
+	@rm -rf .venv .cache .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis build dist tests/*/node_modules bench/baselines/*/node_modules clients/*/node_modules web/node_modules
 	@find . -name __pycache__ -prune -exec rm -rf {} +
 
 # ------------------------------------------------------------------ how .venv comes to be

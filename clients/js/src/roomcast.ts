@@ -1,0 +1,230 @@
+/** `createRoomcast`: a session, its requests, its socket and its outbox. */
+import type { Client } from "graphql-ws";
+import {
+  CREATE_ROOM,
+  JOIN_ROOM,
+  LOGIN,
+  LOGOUT,
+  REFRESH,
+  ROOM,
+  ROOMS,
+  SEND_MESSAGE,
+  SIGNUP,
+  type Message,
+  type RoomSummary,
+} from "./documents.js";
+import { RoomcastError } from "./errors.js";
+import { post, type Variables } from "./http.js";
+import { Outbox } from "./outbox.js";
+import { repeatUntilAnswered } from "./retry.js";
+import { OpenRoom, type OpenRoomOptions } from "./room.js";
+import { openSocket, type Socket } from "./socket.js";
+import { memoryStorage, type Storage } from "./storage.js";
+import type { Store } from "./store.js";
+import type { UnsentMessage } from "./timeline.js";
+import { TokenStore, type Session, type TokenPair } from "./tokens.js";
+import { Typing } from "./typing.js";
+import { upload, type UploadOptions } from "./upload.js";
+
+export interface RoomcastOptions {
+  /** The address of the server, for example `https://chat.example.org`. In a page of the server: `location.origin`. */
+  url: string;
+  /** Where tokens and unsent messages are stored. Default: `localStorage` where there is one, else the memory. */
+  storage?: Storage;
+  /** A class `WebSocket`, where the platform has none (Node before 22). */
+  webSocketImpl?: unknown;
+  /** How long one request may take. */
+  timeoutMs?: number;
+  /** How long a request is repeated while the server is away. */
+  retryMs?: number;
+}
+
+export interface ExecuteOptions {
+  /**
+   * The document may be sent again when no answer came: queries, and mutations that change nothing when they are
+   * repeated, because they set a state or have an idempotency key.
+   */
+  isRepeatable?: boolean;
+}
+
+type SignedIn = { user: { id: string }; tokens: TokenPair };
+type SentListener = (message: Message) => void;
+
+export function createRoomcast(options: RoomcastOptions): Roomcast {
+  return new Roomcast(options);
+}
+
+/** All methods throw RoomcastError when the server refuses. Close it when it is not used any more. */
+export class Roomcast {
+  readonly url: string;
+  /** Null without a session, and when it has ended. */
+  readonly session: Store<Session | null>;
+  readonly socket: Socket;
+  readonly outbox: Outbox;
+  readonly #tokens: TokenStore;
+  readonly #timeoutMs: number;
+  readonly #retryMs: number;
+  readonly #sentListeners = new Map<string, Set<SentListener>>();
+
+  constructor({ url, storage, webSocketImpl, timeoutMs = 20_000, retryMs = 60_000 }: RoomcastOptions) {
+    this.url = url.replace(/\/$/, "");
+    this.#timeoutMs = timeoutMs;
+    this.#retryMs = retryMs;
+    const stored = storage ?? globalThis.localStorage ?? memoryStorage();
+    this.#tokens = new TokenStore(stored, async (refreshToken) => {
+      const { refreshSession } = await this.#anonymous<{ refreshSession: SignedIn }>(
+        REFRESH,
+        { refreshToken },
+        retryMs,
+      );
+      return { userId: refreshSession.user.id, tokens: refreshSession.tokens };
+    });
+    this.session = this.#tokens.session;
+    const socketUrl = `${this.url.replace(/^http/, "ws")}/graphql`;
+    this.socket = openSocket(socketUrl, this.#tokens, webSocketImpl ? { webSocketImpl } : {});
+    this.outbox = new Outbox(
+      stored,
+      (unsent) => this.#send(unsent),
+      (roomId, message) => this.#sentListeners.get(roomId)?.forEach((listener) => listener(message)),
+    );
+    const session = this.session.get();
+    if (session) this.outbox.start(session.userId);
+  }
+
+  close(): void {
+    this.outbox.close();
+    this.#tokens.close();
+    void this.socket.client.dispose();
+  }
+
+  /** The resuming graphql-ws client, for Apollo's GraphQLWsLink, urql's subscriptionExchange and Relay. */
+  get graphqlWs(): Client {
+    return this.socket.client;
+  }
+
+  // ---------------------------------------------------------------- the session
+
+  /** `more`: the other fields of `SignupInput`. */
+  async signup(username: string, password: string, more: Variables = {}): Promise<void> {
+    const { signup } = await this.#anonymous<{ signup: SignedIn }>(SIGNUP, { username, password, ...more }, 0);
+    this.#signedIn(signup);
+  }
+
+  async login(usernameOrEmail: string, password: string, deviceName: string | null = null): Promise<void> {
+    const input = { usernameOrEmail, password, deviceName };
+    const { login } = await this.#anonymous<{ login: SignedIn }>(LOGIN, input, this.#retryMs);
+    this.#signedIn(login);
+  }
+
+  /** Ends the session, and forgets the unsent messages. */
+  async logout(): Promise<void> {
+    await this.execute(LOGOUT);
+    this.outbox.clear();
+    this.#tokens.clear();
+  }
+
+  #signedIn({ user, tokens }: SignedIn): void {
+    this.#tokens.store(user.id, tokens);
+    this.outbox.start(user.id);
+  }
+
+  // ---------------------------------------------------------------- rooms
+
+  /** All rooms of the user, the most recently active first. */
+  async rooms(): Promise<RoomSummary[]> {
+    type Page = { rooms: { nodes: RoomSummary[]; pageInfo: { hasNextPage: boolean; endCursor: string } } };
+    const found: RoomSummary[] = [];
+    let after: string | null = null;
+    do {
+      const { rooms }: Page = await this.execute<Page>(ROOMS, { after }, { isRepeatable: true });
+      found.push(...rooms.nodes);
+      after = rooms.pageInfo.hasNextPage ? rooms.pageInfo.endCursor : null;
+    } while (after !== null);
+    return found;
+  }
+
+  async room(id: string): Promise<RoomSummary> {
+    return (await this.execute<{ room: RoomSummary }>(ROOM, { id }, { isRepeatable: true })).room;
+  }
+
+  /** `more`: the other fields of `CreateRoomInput`. */
+  async createRoom(name: string, more: Variables = {}): Promise<RoomSummary> {
+    const input = { name, idempotencyKey: crypto.randomUUID(), ...more };
+    const options = { isRepeatable: true };
+    return (await this.execute<{ createRoom: { room: RoomSummary } }>(CREATE_ROOM, { input }, options)).createRoom.room;
+  }
+
+  /** Join a public room by its id, or any room by an invite. */
+  async join(by: { roomId: string } | { inviteCode: string }): Promise<RoomSummary> {
+    const options = { isRepeatable: true };
+    return (await this.execute<{ joinRoom: { room: RoomSummary } }>(JOIN_ROOM, { input: by }, options)).joinRoom.room;
+  }
+
+  /** Loads the newest messages, and follows the room until it is closed. */
+  openRoom(roomId: string, options: OpenRoomOptions = {}): OpenRoom {
+    return new OpenRoom(this, roomId, options);
+  }
+
+  typing(roomId: string): Typing {
+    return new Typing(this, roomId);
+  }
+
+  /** Returns the id for `attachmentIds`. */
+  upload(file: Blob & { name?: string }, options: UploadOptions = {}): Promise<string> {
+    return upload(this, file, options);
+  }
+
+  /** Calls the listener with each message of this device that the server has stored in the room. */
+  onSent(roomId: string, listener: SentListener): () => void {
+    const listeners = this.#sentListeners.get(roomId) ?? new Set();
+    this.#sentListeners.set(roomId, listeners.add(listener));
+    return () => {
+      listeners.delete(listener);
+      if (listeners.size === 0) this.#sentListeners.delete(roomId);
+    };
+  }
+
+  // ---------------------------------------------------------------- documents
+
+  /**
+   * Executes a query or mutation of your own. Select `errors { code message path retryable retryAfterMs }` in payloads:
+   * they are thrown.
+   */
+  execute<Data>(
+    query: string,
+    variables: Variables = {},
+    { isRepeatable = false }: ExecuteOptions = {},
+  ): Promise<Data> {
+    return repeatUntilAnswered(() => this.#attempt<Data>(query, variables), isRepeatable ? this.#retryMs : 0);
+  }
+
+  async #attempt<Data>(query: string, variables: Variables): Promise<Data> {
+    const token = await this.#tokens.accessToken();
+    try {
+      return await this.#post<Data>(query, variables, token);
+    } catch (error) {
+      if (!(error instanceof RoomcastError) || error.code !== "TOKEN_EXPIRED") throw error; // else nothing was executed
+    }
+    return this.#post<Data>(query, variables, await this.#tokens.accessToken(token));
+  }
+
+  async #post<Data>(query: string, variables: Variables, token: string): Promise<Data> {
+    try {
+      return await post<Data>(`${this.url}/graphql`, query, variables, token, this.#timeoutMs);
+    } catch (error) {
+      const isOver = error instanceof RoomcastError && error.code === "UNAUTHENTICATED";
+      if (isOver && this.session.get()?.accessToken === token) this.#tokens.clear();
+      throw error;
+    }
+  }
+
+  #anonymous<Data>(query: string, input: Variables, retryMs: number): Promise<Data> {
+    const request = () => post<Data>(`${this.url}/graphql`, query, { input }, null, this.#timeoutMs);
+    return repeatUntilAnswered(request, retryMs);
+  }
+
+  async #send({ id, roomId, body, replyToId, threadRootId, attachmentIds }: UnsentMessage): Promise<Message> {
+    const input = { roomId, body, replyToId, threadRootId, clientMessageId: id.slice("msg_".length), attachmentIds };
+    return (await this.execute<{ sendMessage: { message: Message } }>(SEND_MESSAGE, { input })).sendMessage.message;
+  }
+}
