@@ -6,6 +6,7 @@ import json
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import httpx
@@ -14,7 +15,7 @@ from bench.http_client import encode_post, open_connection, post_bytes
 from bench.rounds import alternate
 from bench.servers import ServerProcess, baseline, roomcast
 from bench.sockets import WebSocketClient, connect_many
-from bench.table import Comparison, Row
+from bench.table import Row
 
 DOCUMENT = (
     "subscription Watch($roomId: ID!) { roomMessages(roomId: $roomId) "
@@ -108,84 +109,96 @@ async def publish_events(receivers: Receivers, publish: Publish, times: int, at_
         await receivers.wait_for_all((number + 1) * at_once)
 
 
-async def measure(
-    server: ServerProcess, receivers: Receivers, publish: Publish, times: int, at_once: int = 1
-) -> DeliveryCost:
-    await warm_up(receivers, publish, at_once)
-    cpu = server.cpu_seconds()
-    await publish_events(receivers, publish, times, at_once)
-    used = server.cpu_seconds() - cpu
-    deliveries = sum(client.count for client in receivers.clients)
-    size = sum(client.bytes for client in receivers.clients) / deliveries
-    return DeliveryCost(deliveries, used, size)
+@dataclass(frozen=True, slots=True)
+class Audience:
+    """A server, its listeners, and the request that sends an event to all of them."""
+
+    server: ServerProcess
+    receivers: Receivers
+    request: bytes
+    senders: int = 1
+
+    async def cost(self, times: int) -> float:
+        """CPU of a delivery, in microseconds."""
+        return (await self.measure(times)).cpu_microseconds
+
+    async def measure(self, times: int) -> DeliveryCost:
+        """Let all senders send at once, `times` times."""
+        async with publisher(self.server, self.request, self.senders) as publish:
+            await warm_up(self.receivers, publish, self.senders)
+            cpu = self.server.cpu_seconds()
+            await publish_events(self.receivers, publish, times, self.senders)
+            used = self.server.cpu_seconds() - cpu
+        deliveries = sum(client.count for client in self.receivers.clients)
+        size = sum(client.bytes for client in self.receivers.clients) / deliveries
+        return DeliveryCost(deliveries, used, size)
 
 
 async def rows(*, quick: bool) -> list[Row]:
     rounds = 1 if quick else 3
-    sizes = (
-        ((200, 20, 1, 1.2), (200, 2, BURST, 0.75))
-        if quick
-        else (
-            (500, 150, 1, 1.2),
-            (3000, 40, 1, 1.0),
-            (500, 20, BURST, 0.75),
-        )
-    )
+    full = ((500, 150, 1, 1.2), (3000, 40, 1, 1.0), (500, 20, BURST, 0.75))
+    sizes = ((100, 10, 1, 1.2), (100, 2, BURST, 0.75)) if quick else full
     against_bare = [await _compare_with_bare(*size, rounds) for size in sizes]
-    return [*against_bare, *await _compare_with_stock(*((100, 10) if quick else (500, 30)), rounds)]
+    return [*against_bare, await _compare_viewers_with_stock(*((50, 5) if quick else (500, 30)), rounds)]
 
 
-async def _compare_with_bare(listeners: int, events: int, senders: int, mark: float, rounds: int) -> Comparison:
-    """`events`: how often all senders send at once."""
-    payload_bytes = 0.0
-
-    async def ours() -> float:
-        nonlocal payload_bytes
-        cost = await measure_roomcast(listeners, events, senders=senders)
-        payload_bytes = cost.payload_bytes
-        return cost.cpu_microseconds
-
-    async def bare() -> float:
-        return (await measure_bare(listeners, events, round(payload_bytes), senders)).cpu_microseconds
-
+async def _compare_with_bare(listeners: int, times: int, senders: int, mark: float, rounds: int) -> Row:
+    """`times`: how often all senders send at once."""
+    async with open_roomcast(listeners, senders) as ours:
+        payload_bytes = round((await ours.measure(1)).payload_bytes)
+        async with open_bare(listeners, senders, payload_bytes) as bare:
+            found = await alternate(rounds, partial(ours.cost, times), partial(bare.cost, times))
     what = f"burst of {senders} senders at once, {listeners} listeners" if senders > 1 else f"fan-out to {listeners}"
     label = f"{what}, CPU per delivery, the durable sends included, against a bare ASGI broadcast of each message"
-    return (await alternate(rounds, ours, bare)).comparison(label, "µs", mark)
+    return found.comparison(label, "µs", mark)
 
 
-async def _compare_with_stock(listeners: int, events: int, rounds: int) -> list[Row]:
-    async def ours() -> float:
-        return (await measure_roomcast(listeners, events)).cpu_microseconds
-
-    async def viewer() -> float:
-        return (await measure_different_viewers(listeners, events, VIEWER_DOCUMENT)).cpu_microseconds
-
-    async def stock() -> float:
-        return (await measure_stock(listeners, events)).cpu_microseconds
-
-    what = f"fan-out to {listeners}"
-    return [
-        (await alternate(rounds, ours, stock)).comparison(f"{what}, against stock Strawberry", "µs", 1 / 15),
-        (await alternate(rounds, viewer, stock)).comparison(
-            f"{what} with a viewer field, against stock Strawberry", "µs", 0.2
-        ),
-    ]
+async def _compare_viewers_with_stock(listeners: int, times: int, rounds: int) -> Row:
+    async with open_roomcast_with_viewers(listeners) as viewers, open_stock(listeners) as stock:
+        found = await alternate(rounds, partial(viewers.cost, times), partial(stock.cost, times))
+    what = f"fan-out to {listeners} with a viewer field, CPU per delivery, against stock Strawberry"
+    return found.comparison(what, "µs", 0.2)
 
 
-async def measure_roomcast(listeners: int, events: int, document: str = DOCUMENT, senders: int = 1) -> DeliveryCost:
+@asynccontextmanager
+async def open_roomcast(listeners: int, senders: int = 1) -> AsyncIterator[Audience]:
     with roomcast() as server:
         async with httpx.AsyncClient(base_url=server.url, timeout=60) as http:
             token, room_id = await sign_up_with_room(http)
-        receivers = await subscribe_many(server, listeners, document, {"roomId": room_id}, token)
-        return await _measure_sends(server, receivers, token, room_id, events, senders)
+        receivers = await subscribe_many(server, listeners, DOCUMENT, {"roomId": room_id}, token)
+        yield Audience(server, receivers, send_request(token, room_id), senders)
 
 
-async def _measure_sends(
-    server: ServerProcess, receivers: Receivers, token: str, room_id: str, events: int, senders: int = 1
-) -> DeliveryCost:
-    request = encode_post(token, SEND, {"input": {"roomId": room_id, "body": BODY}})
-    async with publisher(server, request, senders) as publish:
-        return await measure(server, receivers, publish, events, senders)
+@asynccontextmanager
+async def open_roomcast_with_viewers(listeners: int) -> AsyncIterator[Audience]:
+    """Every listener is another user, and the document has a field that depends on the viewer."""
+    with roomcast() as server:
+        async with httpx.AsyncClient(base_url=server.url, timeout=60) as http:
+            token, room_id = await sign_up_with_room(http)
+            tokens = [await sign_up(http, number) for number in range(listeners)]
+        receivers = await subscribe_many(server, listeners, VIEWER_DOCUMENT, {"roomId": room_id}, *tokens)
+        yield Audience(server, receivers, send_request(token, room_id))
+
+
+@asynccontextmanager
+async def open_bare(listeners: int, senders: int, payload_bytes: int) -> AsyncIterator[Audience]:
+    with baseline("bare") as server:
+        receivers = Receivers()
+        receivers.clients = await connect_many(listeners, server.port, "/", PROTOCOL, receivers.on_frame)
+        message = {"id": "1", "type": "next", "payload": "x" * (payload_bytes - 40)}
+        yield Audience(server, receivers, post_bytes("/publish", json.dumps(message).encode()), senders)
+
+
+@asynccontextmanager
+async def open_stock(listeners: int) -> AsyncIterator[Audience]:
+    with baseline("stock") as server:
+        receivers = await subscribe_many(server, listeners, DOCUMENT, {"roomId": "1"}, None)
+        send = 'mutation($body: String!) { sendMessage(roomId: "1", body: $body) }'
+        yield Audience(server, receivers, encode_post("none", send, {"body": BODY}))
+
+
+def send_request(token: str, room_id: str) -> bytes:
+    return encode_post(token, SEND, {"input": {"roomId": room_id, "body": BODY}})
 
 
 SEND = "mutation Send($input: SendMessageInput!) { sendMessage(input: $input) { errors { code } message { id seq } } }"
@@ -206,16 +219,6 @@ async def execute(http: httpx.AsyncClient, token: str | None, query: str, variab
     answer = (await http.post("/graphql", json={"query": query, "variables": variables}, headers=headers)).json()
     assert "errors" not in answer, answer
     return answer["data"]
-
-
-async def measure_different_viewers(listeners: int, events: int, document: str) -> DeliveryCost:
-    """As `measure_roomcast`, with a different user per listener: for documents with per-viewer fields."""
-    with roomcast() as server:
-        async with httpx.AsyncClient(base_url=server.url, timeout=60) as http:
-            token, room_id = await sign_up_with_room(http)
-            tokens = [await sign_up(http, number) for number in range(listeners)]
-        receivers = await subscribe_many(server, listeners, document, {"roomId": room_id}, *tokens)
-        return await _measure_sends(server, receivers, token, room_id, events)
 
 
 async def sign_up(http: httpx.AsyncClient, number: int) -> str:
@@ -257,20 +260,3 @@ async def subscribe_many(
         client.send_json({"type": "connection_init", "payload": {"authorization": f"Bearer {token}"} if token else {}})
     await asyncio.wait_for(acknowledged.wait(), 60)
     return receivers
-
-
-async def measure_bare(listeners: int, events: int, payload_bytes: int, senders: int = 1) -> DeliveryCost:
-    with baseline("bare") as server:
-        receivers = Receivers()
-        receivers.clients = await connect_many(listeners, server.port, "/", PROTOCOL, receivers.on_frame)
-        message = {"id": "1", "type": "next", "payload": "x" * (payload_bytes - 40)}
-        async with publisher(server, post_bytes("/publish", json.dumps(message).encode()), senders) as publish:
-            return await measure(server, receivers, publish, events, senders)
-
-
-async def measure_stock(listeners: int, events: int) -> DeliveryCost:
-    with baseline("stock") as server:
-        receivers = await subscribe_many(server, listeners, DOCUMENT, {"roomId": "1"}, None)
-        send = 'mutation($body: String!) { sendMessage(roomId: "1", body: $body) }'
-        async with publisher(server, encode_post("none", send, {"body": BODY})) as publish:
-            return await measure(server, receivers, publish, events)

@@ -12,8 +12,8 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from bench import pocketbase
-from bench.fanout import BODY, DOCUMENT, SEND, Receivers, measure, publisher, subscribe_many
-from bench.http_client import cpu_milliseconds, encode_post
+from bench.fanout import DOCUMENT, Audience, Receivers, send_request, subscribe_many
+from bench.http_client import cpu_milliseconds
 from bench.pages import FilledServer, check_equal_answers, filled_server
 from bench.rounds import alternate
 from bench.sending import CONNECTIONS, Target
@@ -36,9 +36,8 @@ class Chat:
     async def send_cost(self, seconds: float) -> float:
         return await Target(self.server, [self.send] * CONNECTIONS).cpu_of_each(seconds)
 
-    async def delivery_cost(self, receivers: Receivers, events: int) -> float:
-        async with publisher(self.server, self.send) as publish:
-            return (await measure(self.server, receivers, publish, events)).cpu_microseconds
+    async def audience(self, listeners: int) -> Audience:
+        return Audience(self.server, await self.listen(listeners), self.send)
 
 
 async def rows(*, quick: bool) -> list[Row]:
@@ -63,12 +62,11 @@ async def _compare(name: str, ours: Chat, peer: Chat, quick: bool) -> list[Row]:
     rounds, seconds, listeners, events = (1, 0.3, 50, 5) if quick else (5, 2.0, 500, 60)
     pages = await alternate(rounds, partial(ours.page_cost, seconds), partial(peer.page_cost, seconds))
     sends = await alternate(rounds, partial(ours.send_cost, seconds), partial(peer.send_cost, seconds))
-    to_ours, to_peer = await ours.listen(listeners), await peer.listen(listeners)
-    deliveries = await alternate(
-        rounds, partial(ours.delivery_cost, to_ours, events), partial(peer.delivery_cost, to_peer, events)
-    )
-    for client in (*to_ours.clients, *to_peer.clients):
-        client.transport.abort()
+    audiences = await ours.audience(listeners), await peer.audience(listeners)
+    deliveries = await alternate(rounds, *(partial(audience.cost, events) for audience in audiences))
+    for audience in audiences:
+        for client in audience.receivers.clients:
+            client.transport.abort()
     page_mark = 1 if "yoga" in name else None
     return [
         pages.comparison(
@@ -81,23 +79,21 @@ async def _compare(name: str, ours: Chat, peer: Chat, quick: bool) -> list[Row]:
 
 def _roomcast(filled: FilledServer) -> Chat:
     variables = {"roomId": filled.other_room_id}
-    send = encode_post(filled.token, SEND, {"input": {**variables, "body": BODY}})
 
     async def listen(listeners: int) -> Receivers:
         return await subscribe_many(filled.server, listeners, DOCUMENT, variables, filled.token)
 
-    return Chat(filled.server, send, filled.page_request(), listen)
+    return Chat(filled.server, send_request(filled.token, filled.other_room_id), filled.page_request(), listen)
 
 
 @asynccontextmanager
 async def _open_yoga(filled: FilledServer) -> AsyncIterator[Chat]:
     with TemporaryDirectory() as folder, yoga(STORE=str(Path(folder) / "yoga.db"), **filled.environment) as server:
-        send = encode_post(filled.token, SEND, {"input": {"roomId": "room_1", "body": BODY}})
 
         async def listen(listeners: int) -> Receivers:
             return await subscribe_many(server, listeners, DOCUMENT, {"roomId": "room_1"}, None)
 
-        yield Chat(server, send, filled.page_request(), listen)
+        yield Chat(server, send_request(filled.token, "room_1"), filled.page_request(), listen)
 
 
 @asynccontextmanager

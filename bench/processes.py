@@ -4,69 +4,64 @@ The listeners of a room are split between the processes and sends alternate, as 
 busier process counts.
 """
 
-from collections.abc import Sequence
-from contextlib import ExitStack
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
 
 import httpx
 
 from bench.fanout import (
-    BODY,
     DOCUMENT,
-    SEND,
     Receivers,
-    execute,
     publish_events,
+    send_request,
     sign_up_with_room,
     subscribe_many,
     warm_up,
 )
+from bench.http_client import open_connection
 from bench.rounds import alternate
-from bench.servers import ServerProcess, roomcast
+from bench.servers import roomcast
 from bench.table import Row
 from tests import servers
 
 
 async def rows(*, quick: bool) -> list[Row]:
-    rounds, listeners, events = (1, 200, 20) if quick else (3, 3000, 60)
-    found = await alternate(
-        rounds,
-        partial(deliveries_per_cpu_second, 2, listeners, events),
-        partial(deliveries_per_cpu_second, 1, listeners, events),
-    )
+    rounds, listeners, events = (1, 100, 10) if quick else (3, 3000, 60)
+    async with open_processes(2, listeners) as two, open_processes(1, listeners) as one:
+        found = await alternate(rounds, partial(two, events), partial(one, events))
     what = f"fan-out to {listeners} of two processes, deliveries per CPU second of the busier one, against one process"
     return [found.comparison(what, "/s", 1.85, at_least=True)]
 
 
-async def deliveries_per_cpu_second(processes: int, listeners: int, events: int) -> float:
-    with ExitStack() as stack:
+@asynccontextmanager
+async def open_processes(count: int, listeners: int) -> AsyncIterator[Callable[[int], Awaitable[float]]]:
+    """Processes with listeners. The function sends so many events; deliveries per CPU second of the busier process."""
+    async with AsyncExitStack() as stack:
         postgres, redis = stack.enter_context(servers.postgres()), stack.enter_context(servers.redis())
-        database = await servers.create_database(postgres.url, "bench")
         settings = {
-            "database_url": database,
+            "database_url": await servers.create_database(postgres.url, f"bench_{count}"),
             "bus_url": redis.url,
             "secret_key": "the same secret for all processes",
             "migrate_on_start": "true",
         }
-        started = [stack.enter_context(roomcast(**settings)) for _ in range(processes)]
-        async with httpx.AsyncClient(timeout=60) as http:
-            return await _measure(http, started, listeners, events)
+        started = [stack.enter_context(roomcast(**settings)) for _ in range(count)]
+        async with httpx.AsyncClient(base_url=started[0].url, timeout=60) as http:
+            token, room_id = await sign_up_with_room(http)
+        receivers = Receivers()
+        for server in started:
+            await subscribe_many(server, listeners // count, DOCUMENT, {"roomId": room_id}, token, receivers=receivers)
+        connections = [await stack.enter_async_context(open_connection(server.port)) for server in started]
+        request = send_request(token, room_id)
 
+        async def deliveries_per_cpu_second(events: int) -> float:
+            async def publish(number: int) -> bytes:
+                return await connections[number % count].send(request)
 
-async def _measure(http: httpx.AsyncClient, started: Sequence[ServerProcess], listeners: int, events: int) -> float:
-    http.base_url = httpx.URL(started[0].url)
-    token, room_id = await sign_up_with_room(http)
-    receivers = Receivers()
-    for server in started:
-        count = listeners // len(started)
-        await subscribe_many(server, count, DOCUMENT, {"roomId": room_id}, token, receivers=receivers)
+            await warm_up(receivers, publish)
+            before = [server.cpu_seconds() for server in started]
+            await publish_events(receivers, publish, events)
+            used = [server.cpu_seconds() - cpu for server, cpu in zip(started, before, strict=True)]
+            return listeners * events / max(used)
 
-    async def publish(number: int) -> None:
-        http.base_url = httpx.URL(started[number % len(started)].url)
-        await execute(http, token, SEND, {"input": {"roomId": room_id, "body": BODY}})
-
-    await warm_up(receivers, publish)
-    before = [server.cpu_seconds() for server in started]
-    await publish_events(receivers, publish, events)
-    used = [server.cpu_seconds() - cpu for server, cpu in zip(started, before, strict=True)]
-    return listeners * events / max(used)
+        yield deliveries_per_cpu_second
