@@ -16,7 +16,7 @@ from bench.logins import PASSWORD, SIGNUP, RawHttpConnection, encode_post, time_
 from bench.servers import ServerProcess, roomcast
 from bench.sockets import HANDSHAKE
 
-SECONDS, SETTLE_SECONDS = 5.0, 1.5
+SECONDS = 5.0
 STALL_SECONDS, MEMORY_KIB = 0.25, 64 * 1024
 ROWS = 100
 
@@ -293,7 +293,7 @@ async def measure_attack(attack: Attack, seconds: float) -> AttackResult:
         quiet = await time_during(server, ann, seconds)
         before = server.memory_kib()
         attacked = await time_during(server, ann, seconds, attack(mallory))
-        await time_during(server, ann, SETTLE_SECONDS)
+        await time_during(server, ann, seconds / 3)  # until memory is freed again
         grown = server.memory_kib() - before
     return AttackResult(p99(quiet), p99(attacked), max(attacked), grown)
 
@@ -303,8 +303,9 @@ def p99(seconds: list[float]) -> float:
 
 
 async def measure(*, quick: bool) -> dict[str, AttackResult]:
+    """With `quick`, some of the attacks."""
     results = {}
-    for name, attack in ATTACKS.items():
+    for name, attack in list(ATTACKS.items())[:: 3 if quick else 1]:
         results[name] = await measure_attack(attack, 1.0 if quick else SECONDS)
         print(f"  {name}: {results[name].text()}", flush=True)
     return results

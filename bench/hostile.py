@@ -118,11 +118,11 @@ async def cpu_seconds_of(server: ServerProcess, attack: Attack) -> float:
     return (server.cpu_seconds() - before) / TIMES
 
 
-async def p99(server: ServerProcess, token: str, *, attacked: bool) -> float:
+async def p99(server: ServerProcess, token: str, seconds: float, *, attacked: bool) -> float:
     enough = asyncio.Event()
     asking = asyncio.create_task(time_other_requests(server, token, enough))
     attacking = asyncio.create_task(keep_attacking(server)) if attacked else None
-    await asyncio.sleep(SECONDS)
+    await asyncio.sleep(seconds)
     enough.set()
     took = await asking
     if attacking is not None:
@@ -138,21 +138,22 @@ async def keep_attacking(server: ServerProcess) -> None:
             await asyncio.sleep(CYCLE_SECONDS / len(ATTACKS))
 
 
-async def measure(rounds: int = ROUNDS) -> HostileResult:
+async def measure(rounds: int, seconds: float) -> HostileResult:
     with roomcast() as server:
         token = await sign_up_users(server)
-        await p99(server, token, attacked=True)  # to warm up
+        await p99(server, token, seconds, attacked=True)  # to warm up
         before = server.memory_kib()
         spent = {name: await cpu_seconds_of(server, attack) for name, attack in ATTACKS.items()}
         pairs = [
-            (await p99(server, token, attacked=False), await p99(server, token, attacked=True)) for _ in range(rounds)
+            (await p99(server, token, seconds, attacked=False), await p99(server, token, seconds, attacked=True))
+            for _ in range(rounds)
         ]
         quiet, attacked = sorted(pairs, key=lambda pair: pair[1] / pair[0])[len(pairs) // 2]
         return HostileResult(spent, quiet, attacked, server.memory_kib() - before)
 
 
 async def rows(*, quick: bool) -> list[Row]:
-    result = await measure(1 if quick else ROUNDS)
+    result = await measure(*((1, 1.0) if quick else (ROUNDS, SECONDS)))
     costliest, spent = max(result.cpu_seconds.items(), key=lambda each: each[1])
     each = ", ".join(f"{name} {seconds * 1000:.1f}" for name, seconds in result.cpu_seconds.items())
     print(f"milliseconds of CPU: {each}")
