@@ -12,7 +12,8 @@ from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from typing import Any
 
-from bench.logins import PASSWORD, SIGNUP, RawHttpConnection, encode_post, time_other_requests
+from bench.http_client import encode_post
+from bench.logins import sign_up, time_other_requests
 from bench.servers import ServerProcess, roomcast
 from bench.sockets import HANDSHAKE
 
@@ -46,7 +47,7 @@ class Attacker:
             return json.loads(await reader.readexactly(int(length.split(b":")[1])))
 
     def request(self, document: str, **variables: Any) -> bytes:
-        return encode_post(document, self.token, **variables)
+        return encode_post(self.token, document, variables)
 
     async def repeat(self, *requests: bytes, at_once: int = 4) -> None:
         """Send these requests until cancelled, `at_once` at a time."""
@@ -251,22 +252,14 @@ class AttackResult:
         return f"p99 {self.attacked * 1e3:.1f} ms beside {self.quiet * 1e3:.1f} ms ({ratio:.1f}), {stall}"
 
 
-async def sign_up(server: ServerProcess, name: str) -> str:
-    connection = await RawHttpConnection(server).open()
-    made = await connection.post(encode_post(SIGNUP, input={"username": name, "password": PASSWORD}))
-    await connection.close()
-    return str(made["signup"]["tokens"]["accessToken"])
-
-
 async def prepare_attacker(server: ServerProcess) -> Attacker:
     token = await sign_up(server, "mallory")
     attacker = Attacker(server, token, "")
-    room = (await attacker.post(encode_post(CREATE, token, input={"name": "general"})))["data"]["createRoom"]["room"][
-        "id"
-    ]
+    created = (await attacker.post(attacker.request(CREATE, input={"name": "general"})))["data"]["createRoom"]
+    room = created["room"]["id"]
     for number in range(ROWS):
         body = f"{number} " + BODIES[number % len(BODIES)][:3_990]
-        await attacker.post(encode_post(SEND, token, input={"roomId": room, "body": body}))
+        await attacker.post(attacker.request(SEND, input={"roomId": room, "body": body}))
     return Attacker(server, token, room)
 
 

@@ -10,10 +10,10 @@ from typing import Any
 from bench.servers import ServerProcess
 
 
-def encode_post(token: str, query: str, variables: Any, path: str = "/graphql") -> bytes:
+def encode_post(token: str | None, query: str, variables: Any = None, path: str = "/graphql") -> bytes:
     """The bytes of one GraphQL request."""
     body = json.dumps({"query": query, "variables": variables}).encode()
-    return post_bytes(path, body, f"Authorization: Bearer {token}\r\n")
+    return post_bytes(path, body, f"Authorization: Bearer {token}\r\n" if token else "")
 
 
 def get_bytes(path: str) -> bytes:

@@ -4,9 +4,11 @@ import asyncio
 import json
 import statistics
 import time
+from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from typing import Any
 
+from bench.http_client import HttpConnection, encode_post, open_connection
 from bench.servers import ServerProcess, roomcast
 from bench.table import Comparison, Row
 
@@ -43,66 +45,39 @@ class Round:
         return self.busy / self.quiet
 
 
-class RawHttpConnection:
-    """A minimal HTTP/1.1 connection: two hundred full HTTP clients would cost more than what is measured."""
-
-    def __init__(self, server: ServerProcess) -> None:
-        self._server = server
-        self._reader: asyncio.StreamReader
-        self._writer: asyncio.StreamWriter
-
-    async def open(self) -> "RawHttpConnection":
-        self._reader, self._writer = await asyncio.open_connection("127.0.0.1", self._server.port)
-        return self
-
-    async def close(self) -> None:
-        self._writer.close()
-        await self._writer.wait_closed()
-
-    async def post(self, request: bytes) -> Any:
-        self._writer.write(request)
-        head = await self._reader.readuntil(b"\r\n\r\n")
-        [length] = [line for line in head.lower().split(b"\r\n") if line.startswith(b"content-length:")]
-        answer = json.loads(await self._reader.readexactly(int(length.split(b":")[1])))
-        assert "errors" not in answer, answer
-        return answer["data"]
+async def execute(connection: HttpConnection, request: bytes) -> Any:
+    answer = json.loads(await connection.send(request))
+    assert "errors" not in answer, answer
+    return answer["data"]
 
 
-def encode_post(document: str, token: str | None = None, **variables: Any) -> bytes:
-    body = json.dumps({"query": document, "variables": variables}).encode()
-    authorization = f"Authorization: Bearer {token}\r\n" if token else ""
-    head = f"POST /graphql HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\n{authorization}"
-    return f"{head}Content-Length: {len(body)}\r\n\r\n".encode() + body
+async def sign_up(server: ServerProcess, name: str) -> str:
+    """Create an account. Returns its access token."""
+    async with open_connection(server.port) as connection:
+        request = encode_post(None, SIGNUP, {"input": {"username": name, "password": PASSWORD}})
+        return str((await execute(connection, request))["signup"]["tokens"]["accessToken"])
 
 
 async def sign_up_users(server: ServerProcess) -> str:
-    """Create USERS accounts. Returns the access token of the last one."""
-    connection, token = await RawHttpConnection(server).open(), ""
-    for number in range(USERS):
-        created = await connection.post(
-            encode_post(SIGNUP, input={"username": f"person{number}", "password": PASSWORD})
-        )
-        token = created["signup"]["tokens"]["accessToken"]
-    await connection.close()
-    return token
+    """Create USERS accounts. Returns the access token of one."""
+    return [await sign_up(server, f"person{number}") for number in range(USERS)][-1]
 
 
 async def time_other_requests(server: ServerProcess, token: str, until: asyncio.Event) -> list[float]:
     """Send requests one after another until the event is set. Returns the duration of each in seconds."""
-    connection, request, took = await RawHttpConnection(server).open(), encode_post(OTHER_QUERY, token), []
-    while not until.is_set():
-        started = time.perf_counter()
-        await connection.post(request)
-        took.append(time.perf_counter() - started)
-        await asyncio.sleep(PAUSE_SECONDS)
-    await connection.close()
+    request, took = encode_post(token, OTHER_QUERY), []
+    async with open_connection(server.port) as connection:
+        while not until.is_set():
+            started = time.perf_counter()
+            await execute(connection, request)
+            took.append(time.perf_counter() - started)
+            await asyncio.sleep(PAUSE_SECONDS)
     return took
 
 
-async def sign_in(connection: RawHttpConnection, number: int) -> None:
-    answer = await connection.post(
-        encode_post(LOGIN, input={"usernameOrEmail": f"person{number % USERS}", "password": PASSWORD})
-    )
+async def sign_in(connection: HttpConnection, number: int) -> None:
+    credentials = {"usernameOrEmail": f"person{number % USERS}", "password": PASSWORD}
+    answer = await execute(connection, encode_post(None, LOGIN, {"input": credentials}))
     assert answer["login"]["errors"] == []
 
 
@@ -117,10 +92,10 @@ async def measure_others(server: ServerProcess, token: str, load: Any) -> tuple[
 
 
 async def one_round(server: ServerProcess, token: str, logins: int) -> Round:
-    connections = await asyncio.gather(*(RawHttpConnection(server).open() for _ in range(logins)))
-    busy, seconds = await measure_others(server, token, asyncio.gather(*map(sign_in, connections, range(logins))))
-    quiet, _ = await measure_others(server, token, asyncio.sleep(seconds))
-    await asyncio.gather(*(connection.close() for connection in connections))
+    async with AsyncExitStack() as stack:
+        connections = [await stack.enter_async_context(open_connection(server.port)) for _ in range(logins)]
+        busy, seconds = await measure_others(server, token, asyncio.gather(*map(sign_in, connections, range(logins))))
+        quiet, _ = await measure_others(server, token, asyncio.sleep(seconds))
     return Round(quiet, busy)
 
 
