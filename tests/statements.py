@@ -26,8 +26,8 @@ def statements() -> Iterator[list[str]]:
     def before_cursor_execute(_connection: object, _cursor: object, statement: str, *_: Any) -> None:
         record(statement)
 
-    def recording(statement: sa.Executable, dialect: sa.Dialect, parameters: Mapping[str, Any]) -> Any:
-        found = compiled_statements.compiled_statement(statement, dialect, parameters)
+    def recording(statement: sa.Executable, dialect: sa.Dialect, parameters: Mapping[str, Any], *rest: Any) -> Any:
+        found = compiled_statements.compiled_statement(statement, dialect, parameters, *rest)
         record(found[0].sql)
         return found
 

@@ -1,15 +1,16 @@
 """No query reads a whole table: the usual operations use indexes on both databases."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
+from unittest.mock import patch
 
 import sqlalchemy as sa
 
 from roomcast import tables
 from roomcast.accounts import queries as accounts
-from roomcast.core import event_log
+from roomcast.core import direct_queries, event_log
 from roomcast.core.compiled_statements import compiled_statement
 from roomcast.core.ids import uuid7
 from roomcast.rooms import queries as rooms
@@ -33,8 +34,14 @@ Query = tuple[str, Any]
 
 @contextmanager
 def queries() -> Iterator[set[Query]]:
-    """All statements inside the block that search rows and go through SQLAlchemy."""
+    """All statements inside the block that search rows, through SQLAlchemy or a driver."""
     executed: set[Query] = set()
+
+    def recording(statement: sa.Executable, dialect: sa.Dialect, parameters: Mapping[str, Any], *rest: Any) -> Any:
+        compiled, values = compiled_statement(statement, dialect, parameters, *rest)
+        if compiled.sql.startswith(("SELECT", "UPDATE", "DELETE")):
+            executed.add((compiled.sql, tuple(compiled.arguments(values))))
+        return compiled, values
 
     def before_cursor_execute(
         _connection: object, _cursor: object, statement: str, parameters: Any, *_: object
@@ -44,7 +51,8 @@ def queries() -> Iterator[set[Query]]:
 
     sa.event.listen(sa.Engine, "before_cursor_execute", before_cursor_execute)
     try:
-        yield executed
+        with patch.object(direct_queries, "compiled_statement", recording):
+            yield executed
     finally:
         sa.event.remove(sa.Engine, "before_cursor_execute", before_cursor_execute)
 

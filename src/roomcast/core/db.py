@@ -29,6 +29,7 @@ from roomcast.core.errors import OutcomeUnknown, Unavailable
 from roomcast.core.events import Event
 from roomcast.core.metrics import COMMIT_SECONDS, DATABASE
 from roomcast.core.outages import OutageLog, is_answered, is_lock_failure, is_moved, is_outage, reason
+from roomcast.core.read_session import ReadSession
 from roomcast.core.sqlite import wait_for_threads
 
 __all__ = ["Database", "Publish", "Snapshot", "CoalescingLoader", "Work", "driver_url", "is_outage"]
@@ -131,19 +132,18 @@ class Database:
     @asynccontextmanager
     async def read(self) -> AsyncIterator[AsyncSession]:
         """A read-only session on one snapshot: all reads inside see the same state."""
-        session = AsyncSession(self._reader, expire_on_commit=False, autoflush=False)
+        session = ReadSession(self._reader)
         DATABASE.reads += 1
         try:
-            if not self.is_sqlite:
-                await session.connection(
-                    execution_options={"isolation_level": "REPEATABLE READ", "postgresql_readonly": True}
-                )
+            await session.open()
             yield session
         except BaseException as error:
             self.outages.on_error(error)
             await self._roll_back(session, error)
             raise
         self.outages.on_success()
+        if session.end_at_once():
+            return
         # `wait` does not cancel this task when the caller is cancelled. A frozen server does not delay what was read.
         await asyncio.wait({self._run_to_end(self._close_or_invalidate(session))}, timeout=self.answer_seconds)
 

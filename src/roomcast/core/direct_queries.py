@@ -2,38 +2,57 @@
 
 `fetch` and `count` run statements that SQLModel's `exec` has no types for. `fetch_direct` and `execute_direct` go
 straight to the database driver. They are for hot paths, where SQLAlchemy's own work costs more than the statement.
+
+A `DirectRead` is queries with what becomes of their rows. `read_together` runs several of them: with SQLite, the
+queries of one call are one trip to its thread, which costs more than most of them.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import islice
 from typing import Any, Generic, NamedTuple, TypeVar, cast
 
 import sqlalchemy as sa
 from sqlalchemy import Executable, Row
+from sqlalchemy.exc import ResourceClosedError
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from roomcast.core import postgres, sqlite
-from roomcast.core.compiled_statements import compiled_statement
+from roomcast.core import postgres
+from roomcast.core.compiled_statements import Record, compiled_statement
 from roomcast.core.metrics import DATABASE
+from roomcast.core.read_session import Driver, ReadSession
 
 DirectRow = TypeVar("DirectRow")
 DirectRow_co = TypeVar("DirectRow_co", covariant=True)
-Driver = sqlite.Connection | postgres.Driver
+Result_co = TypeVar("Result_co", covariant=True)
 
 
 class DirectQuery(NamedTuple, Generic[DirectRow_co]):
-    """A statement over one table. `DirectRow_co` is the read-only type of its rows, e.g. `rooms.models.RoomRow`.
+    """A statement. `DirectRow_co` is the read-only type of its rows, e.g. `rooms.models.RoomRow`.
 
     Its parameters are single values, and lists of which a row matches any member. A query with an empty list matches
     no row and is not sent.
+
+    `record`: the class of the rows, from `core.records`. Several classes: a row is a tuple of a record of each, which
+    is None if its first column is null, and of the remaining columns. None: a named tuple of the selected columns.
     """
 
     statement: Executable
     parameters: Mapping[str, Any]
+    record: Record = None
 
     @property
     def has_values(self) -> bool:
         """Whether no list is empty."""
         return all(value != [] for value in self.parameters.values())
+
+
+@dataclass(frozen=True, slots=True)
+class DirectRead(Generic[Result_co]):
+    """Queries, and the function that makes the result of their rows: it is called with the rows of each query."""
+
+    queries: Sequence[DirectQuery[Any]]
+    finish: Callable[..., Result_co]
 
 
 async def fetch(
@@ -54,13 +73,27 @@ async def fetch_direct(session: AsyncSession, *queries: DirectQuery[Any]) -> lis
     A row is a named tuple with the selected columns. It can be read like a model but not written: annotate it with the
     row type of the query.
     """
-    driver, dialect = await _driver(session)
     sent = [query for query in queries if query.has_values]
-    statements = [compiled_statement(query.statement, dialect, query.parameters) for query in sent]
+    if not sent:
+        return [()] * len(queries)
+    driver, dialect = await _driver(session)
+    statements = [compiled_statement(query.statement, dialect, query.parameters, query.record) for query in sent]
     DATABASE.statements += len(statements)
     results = await driver.fetch_all([(compiled.sql, compiled.arguments(values)) for compiled, values in statements])
-    found = iter([list(map(compiled.make_row, rows)) for (compiled, _), rows in zip(statements, results, strict=True)])
+    found = iter([compiled.make_rows(rows) for (compiled, _), rows in zip(statements, results, strict=True)])
     return [next(found) if query.has_values else () for query in queries]
+
+
+async def read_direct(session: AsyncSession, read: DirectRead[DirectRow]) -> DirectRow:
+    """The result of this read."""
+    return read.finish(*await fetch_direct(session, *read.queries))
+
+
+async def read_together(session: AsyncSession, *reads: DirectRead[Any]) -> list[Any]:
+    """The results of these reads. All rows are read before the first result is made, and what a read raises is raised
+    in the order of the reads: a read that checks a right comes first."""
+    rows = iter(await fetch_direct(session, *(query for read in reads for query in read.queries)))
+    return [read.finish(*islice(rows, len(read.queries))) for read in reads]
 
 
 async def fetch_direct_rows(session: AsyncSession, query: DirectQuery[DirectRow]) -> Sequence[DirectRow]:
@@ -91,6 +124,10 @@ async def execute_direct(session: AsyncSession, statement: Executable, rows: Seq
 
 
 async def _driver(session: AsyncSession) -> tuple[Driver, sa.Dialect]:
+    if isinstance(session, ReadSession):
+        if session.driver is None:
+            raise ResourceClosedError("the snapshot has ended")
+        return session.driver, session.dialect
     if "driver" not in session.info:
         connection = await session.connection()
         pooled: Any = (await connection.get_raw_connection()).dbapi_connection

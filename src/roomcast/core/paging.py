@@ -1,9 +1,10 @@
 """Keyset pagination in both directions. A page starts after the sort key of a row, so new rows never shift it."""
 
 import base64
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any, Generic, TypeVar
 from uuid import UUID
 
@@ -12,7 +13,7 @@ import sqlalchemy as sa
 from sqlalchemy.sql.elements import ColumnElement
 from sqlmodel.ext.asyncio.session import AsyncSession
 
-from roomcast.core.direct_queries import fetch
+from roomcast.core.direct_queries import DirectQuery, DirectRead, fetch
 from roomcast.core.errors import BadUserInput
 
 Row = TypeVar("Row")
@@ -103,6 +104,75 @@ async def page(
     )
 
 
+class PagedList:
+    """A list whose pages are read through the driver. Use it for lists that are read often: `page` compiles its
+    statement for each page.
+
+    `statement` selects the columns of `records` (see `DirectQuery`); its values are parameters. `name` is part of the
+    cursors.
+    """
+
+    def __init__(
+        self, name: str, statement: sa.Select[*tuple[Any, ...]], keys: Sequence[Key], records: tuple[type[Any], ...]
+    ) -> None:
+        self._name, self._statement, self._keys, self._records = name, statement, keys, records
+        self._variants: dict[tuple[bool, bool, bool], list[sa.Select[*tuple[Any, ...]]]] = {}
+
+    def page(self, wanted: Window, parameters: Mapping[str, Any]) -> DirectRead[Page[Any]]:
+        """A read of the requested page. Each row is a tuple of the records. Raises BadUserInput for cursors of other
+        lists."""
+        bounds = {
+            "after": _read(self._name, self._keys, wanted.after),
+            "before": _read(self._name, self._keys, wanted.before),
+        }
+        given = {
+            f"{side}_{number}": value for side, values in bounds.items() for number, value in enumerate(values or ())
+        }
+        variant = wanted.from_end, wanted.after is not None, wanted.before is not None
+        if variant not in self._variants:
+            self._variants[variant] = self._build(*variant)
+        rows, *beyond = self._variants[variant]
+        queries = [
+            DirectQuery[Any](rows, {**parameters, **given, "size": wanted.size + 1}, self._records),
+            *(DirectQuery[Any](statement, {**parameters, **given}) for statement in beyond),
+        ]
+        return DirectRead(queries, partial(self._finish, wanted))
+
+    def _build(self, from_end: bool, has_after: bool, has_before: bool) -> list[sa.Select[*tuple[Any, ...]]]:
+        """The statement of the rows, and one that finds any row beyond the cursor that the page is counted from."""
+        bounded = self._statement
+        after, before = [
+            tuple(sa.bindparam(f"{side}_{number}", type_=key.column.type) for number, key in enumerate(self._keys))
+            for side in ("after", "before")
+        ]
+        if has_after:
+            bounded = bounded.where(_beyond(self._keys, after))
+        if has_before:
+            bounded = bounded.where(_beyond(self._keys, before, reverse=True))
+        columns = [key.column.label(f"key_{number}") for number, key in enumerate(self._keys)]
+        ordered = bounded.add_columns(*columns).order_by(*_order(self._keys, reverse=from_end))
+        found = [ordered.limit(sa.bindparam("size", type_=sa.Integer))]
+        if has_before if from_end else has_after:
+            within = _beyond(self._keys, before, reverse=True) if from_end else _beyond(self._keys, after)
+            any_row: sa.Select[*tuple[Any, ...]] = self._statement.with_only_columns(
+                sa.literal_column("1").label("found"), maintain_column_froms=True
+            )
+            found.append(any_row.where(sa.not_(within)).limit(1))
+        return found
+
+    def _finish(self, wanted: Window, found: Sequence[Any], beyond: Sequence[Any] = ()) -> Page[Any]:
+        more, rows = len(found) > wanted.size, list(found[: wanted.size])
+        if wanted.from_end:
+            rows.reverse()
+        width = len(self._records)
+        return Page(
+            [row[:width] for row in rows],
+            [write_cursor(self._name, row[width:]) for row in rows],
+            has_next=bool(beyond) if wanted.from_end else more,
+            has_previous=more if wanted.from_end else bool(beyond),
+        )
+
+
 async def _anything_beyond(
     session: AsyncSession,
     statement: sa.Select[*tuple[Any, ...]],
@@ -131,12 +201,11 @@ def _order(keys: Sequence[Key], *, reverse: bool) -> list[ColumnElement[Any]]:
 def _beyond(keys: Sequence[Key], values: tuple[Any, ...], *, reverse: bool = False) -> ColumnElement[bool]:
     """The condition for rows strictly after `values` in the order of the list; before them with `reverse`."""
     if len({key.descending for key in keys}) == 1 and len(keys) > 1:
-        row, bound = (
-            sa.tuple_(*(k.column for k in keys)),
-            sa.tuple_(
-                *(sa.bindparam(None, v, type_=k.column.type, unique=True) for k, v in zip(keys, values, strict=True))
-            ),
+        typed = (
+            value if isinstance(value, sa.BindParameter) else sa.literal(value, key.column.type)
+            for key, value in zip(keys, values, strict=True)
         )
+        row, bound = sa.tuple_(*(key.column for key in keys)), sa.tuple_(*typed)
         return row < bound if keys[0].descending != reverse else row > bound
     alternatives = []
     for depth, key in enumerate(keys):

@@ -174,6 +174,17 @@ async def driver(adapted: Any) -> Driver:
     return Driver(adapted.driver_connection)
 
 
+async def begin_snapshot(adapted: Any) -> Driver:
+    """The driver below SQLAlchemy's connection, in a read-only transaction in which all statements see one state.
+
+    SQLAlchemy's connection joins it and ends it. If this raises, the transaction may have begun: close the connection.
+    """
+    transaction = adapted.driver_connection.transaction(isolation="repeatable_read", readonly=True)
+    await transaction.start()
+    adapted._transaction = transaction
+    return Driver(adapted.driver_connection)
+
+
 def is_open(connection: Any) -> bool:
     return not connection.is_closed()
 

@@ -80,8 +80,9 @@ class Connection(aiosqlite.Connection):
 
     def begin(self, statement: str) -> None:
         """Begin a transaction together with its first statement, which raises if another process has locked
-        the file."""
-        self._deferred_steps = [partial(_begin, statement)]
+        the file. In a transaction that has been begun, it does nothing."""
+        if not self._in_transaction and not self._deferred_steps:
+            self._deferred_steps = [partial(_begin, statement)]
 
     async def execute_later(self, statement: str, rows: Sequence[Sequence[Any]]) -> None:
         """Execute a statement for each row, together with the next statement or the commit, which raises its errors."""
@@ -110,6 +111,10 @@ class Connection(aiosqlite.Connection):
         self._deferred_steps, self._in_transaction = [], False
 
     async def rollback(self) -> None:
+        self.queue_rollback()
+
+    def queue_rollback(self) -> None:
+        """Roll back behind the steps that were sent to the thread."""
         self._deferred_steps = []
         if self._in_transaction:
             self._in_transaction = False

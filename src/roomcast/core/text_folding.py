@@ -87,3 +87,9 @@ def is_text(text: str) -> bool:
 def has_visible_text(text: str) -> bool:
     """Whether the text has any visible character."""
     return any(_visible_form(char) and not char.isspace() for char in text)
+
+
+def contains_pattern(text: str) -> str:
+    """The pattern of LIKE, with `/` as the escape character, for values that contain this text."""
+    escaped = re.sub(r"[/%_]", r"/\g<0>", text)
+    return f"%{escaped}%"
