@@ -159,7 +159,7 @@ class Credentials:
         """Verify the actor's own password before a sensitive change. Raises InvalidCredentials, RateLimited."""
         async with self._passwords.slot():
             async with self._db.read() as session:
-                user = (await queries.users_by_id(session, [actor.user_id])).get(actor.user_id)
+                user = await session.get(User, actor.user_id)
             return await self._verify(user, password, [("session", str(actor.user_id))], actor.user_id, path)
 
     async def _verify(

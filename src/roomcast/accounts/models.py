@@ -10,6 +10,7 @@ from sqlmodel import Field, SQLModel
 
 from roomcast.core.columns import IdField, TextField, TimeField
 from roomcast.core.ids import uuid7
+from roomcast.core.records import record_type
 
 
 class UserRole(StrEnum):
@@ -51,6 +52,10 @@ class User(SQLModel, table=True):
     banned_at: datetime | None = TimeField(default=None, nullable=True)
 
 
+UserRecord = record_type(
+    User, without=("username_key", "username_skeleton", "email_key", "search_key", "password_hash")
+)
+
 PUBLIC_FIELDS = ("id", "username", "display_name", "bio", "avatar_id", "role", "created_at")
 """The fields that all users may see."""
 
@@ -79,6 +84,28 @@ class Session(SQLModel, table=True):
     last_seen_at: datetime = TimeField()
     expires_at: datetime = TimeField(index=True)
     revoked_at: datetime | None = TimeField(default=None, nullable=True, index=True)
+
+
+class SessionState(Protocol):
+    """What decides whether a session has ended, and what its user may do."""
+
+    @property
+    def id(self) -> UUID: ...
+
+    @property
+    def user_id(self) -> UUID: ...
+
+    @property
+    def role(self) -> str: ...
+
+    @property
+    def banned_at(self) -> datetime | None: ...
+
+    @property
+    def expires_at(self) -> datetime: ...
+
+    @property
+    def revoked_at(self) -> datetime | None: ...
 
 
 class RefreshToken(SQLModel, table=True):

@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from uuid import UUID
 
-from roomcast.accounts.models import Session, User, UserRole
+from roomcast.accounts.models import Session, SessionState, User, UserRole
 from roomcast.core.actor import Actor
 from roomcast.core.errors import Banned, Conflict, Forbidden, SignupClosed, ValidationFailed
 from roomcast.core.text_folding import fold, is_printable
@@ -91,7 +91,9 @@ def check_not_banned(user: User) -> None:
         raise Banned("This account is banned.")
 
 
-def session_end_reason(session: Session, user: User, moment: datetime) -> SessionEndReason | None:
+def session_end_reason(
+    session: Session | SessionState, user: User | SessionState, moment: datetime
+) -> SessionEndReason | None:
     """Why the session has ended at that moment; None while it is active."""
     if user.banned_at is not None:
         return SessionEndReason.BANNED

@@ -9,11 +9,12 @@ import sqlalchemy as sa
 from sqlmodel import col, func, select
 from sqlmodel.ext.asyncio.session import AsyncSession
 
-from roomcast.accounts.models import PUBLIC_FIELDS, Session, User, UserRole
+from roomcast.accounts.models import PUBLIC_FIELDS, Session, SessionState, User, UserRecord, UserRole
 from roomcast.core.actor import Actor
 from roomcast.core.clock import now
 from roomcast.core.columns import table
 from roomcast.core.direct_queries import DirectQuery, count, fetch_direct_rows
+from roomcast.core.keyed_reads import KeyedRead, is_key, key_parameters, records_by
 from roomcast.core.paging import Key, Page, Window, page
 from roomcast.core.text_folding import is_printable, search_key
 
@@ -52,9 +53,7 @@ def _filtered(wanted: UserFilter) -> "sa.Select[User]":
     return chosen
 
 
-async def users_by_id(session: AsyncSession, ids: Collection[UUID]) -> dict[UUID, User]:
-    rows = await session.exec(select(User).where(col(User.id).in_(ids)))
-    return {user.id: user for user in rows}
+users_by_id: KeyedRead[UUID, User] = records_by(User, UserRecord, "id")
 
 
 def public_profiles_query(ids: Collection[UUID]) -> DirectQuery[object]:
@@ -99,12 +98,22 @@ async def has_no_users(session: AsyncSession) -> bool:
 # ------------------------------------------------------------------ sessions
 
 
-async def session_states(session: AsyncSession, ids: Collection[UUID]) -> dict[UUID, tuple[Session, User]]:
-    """Sessions with their users, whether or not they have ended. Unknown ids are left out."""
-    found = await session.exec(
-        select(Session, User).join(User, col(User.id) == Session.user_id).where(col(Session.id).in_(ids))
+_SESSION_STATES = (
+    sa.select(
+        _SESSIONS.c.id,
+        _SESSIONS.c.user_id,
+        _SESSIONS.c.expires_at,
+        _SESSIONS.c.revoked_at,
+        _USERS.c.role,
+        _USERS.c.banned_at,
     )
-    return {state.id: (state, user) for state, user in found}
+    .join_from(_SESSIONS, _USERS, _USERS.c.id == _SESSIONS.c.user_id)
+    .where(is_key([_SESSIONS.c.id]))
+)
+session_states: KeyedRead[UUID, SessionState] = KeyedRead(
+    lambda ids: DirectQuery(_SESSION_STATES, key_parameters(ids)), lambda rows: {row.id: row for row in rows}
+)
+"""Sessions with the rights of their users, whether or not they have ended. Unknown ids are left out."""
 
 
 async def sessions_ended_since(session: AsyncSession, moment: datetime) -> Sequence[tuple[UUID, datetime | None]]:

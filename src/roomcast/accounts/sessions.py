@@ -74,9 +74,8 @@ class Sessions:
         if found is None:
             status = SessionStatus(None, end_reason=SessionEndReason.SESSION_REVOKED)
         else:
-            state, user = found
-            reason = policy.session_end_reason(state, user, now())
-            status = SessionStatus(user.id, user.role == UserRole.ADMIN, reason)
+            reason = policy.session_end_reason(found, found, now())
+            status = SessionStatus(found.user_id, found.role == UserRole.ADMIN, reason)
         if changes == self._changes:  # else the row may have been read before the change
             self._cache.put(session_id, (looked_at, status))
         return status

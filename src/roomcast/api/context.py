@@ -1,6 +1,6 @@
 """The context that resolvers receive: one per operation and one per subscription event, never one per connection."""
 
-from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping
 from contextlib import nullcontext, suppress
 from dataclasses import dataclass, replace
 from functools import partial
@@ -17,11 +17,12 @@ from roomcast.accounts.passwords import Passwords
 from roomcast.accounts.policy import AccountRules
 from roomcast.accounts.sessions import Sessions
 from roomcast.accounts.tokens import Tokens
-from roomcast.api.loaders import Key, Loader, Prefetch, Row
+from roomcast.api.loaders import Key, Loader, Prefetch, Query, Row, load_together
 from roomcast.core import event_log
 from roomcast.core.actor import Actor
 from roomcast.core.audit import AuditEntry
 from roomcast.core.db import Database, Snapshot
+from roomcast.core.direct_queries import DirectRead, read_direct, read_together
 from roomcast.core.epoch import Epoch
 from roomcast.core.errors import Unauthenticated
 from roomcast.core.event_log import Position, RoomHead
@@ -170,12 +171,26 @@ class Context:
                 return await self.backend.replicas.read(heads, query)
         return await self.read(query)
 
+    async def read_direct(self, read: DirectRead[Result]) -> Result:
+        """The result of this read in the snapshot."""
+        async with self.snapshot.session() as session:
+            return await read_direct(session, read)
+
+    async def read_together(self, *reads: DirectRead[Any]) -> list[Any]:
+        """The results of these reads in the snapshot, which are sent together."""
+        async with self.snapshot.session() as session:
+            return await read_together(session, *reads)
+
     async def prefetch(self, *prefetches: Prefetch, session: AsyncSession | None = None) -> None:
         """Load the rows that the fields of a page will ask for. Fields that the document does not name are skipped.
         `session`: where to read them, if not in the snapshot."""
-        for prefetch in prefetches:
-            if not prefetch.fields.isdisjoint(self._field_names):
-                await prefetch.loader.prefetch(prefetch.keys, *([session] if session is not None else []))
+        wanted: dict[Loader[Any, Any], list[Any]] = {}
+        for each in prefetches:
+            if not each.fields.isdisjoint(self._field_names) and (missing := each.loader.missing(each.keys)):
+                wanted[each.loader] = [*wanted.get(each.loader, ()), *missing]
+        if wanted:
+            async with self.snapshot.session() if session is None else nullcontext(session) as reading:
+                await load_together(reading, wanted)
 
     # ---- loaders. They check no permissions: ask only for rows that the actor has reached through a checked query.
 
@@ -197,7 +212,7 @@ class Context:
 
     @property
     def memberships(self) -> Loader[tuple[UUID, UUID], Membership]:
-        return self._loader("memberships", rooms.memberships)
+        return self._loader("memberships", rooms.memberships_by_key)
 
     @property
     def direct_member_ids(self) -> Loader[UUID, list[UUID]]:
@@ -224,7 +239,7 @@ class Context:
         return self._loader("reactions", reactions.reaction_groups)
 
     @property
-    def own_emoji(self) -> Loader[tuple[UUID, UUID], frozenset[str]]:
+    def own_emoji(self) -> Loader[tuple[UUID, UUID], list[str]]:
         return self._loader("own_emoji", reactions.own_emoji)
 
     @property
@@ -260,17 +275,9 @@ class Context:
     def attachments(self) -> Loader[UUID, list[File]]:
         return self._loader("attachments", files.files_by_message)
 
-    def _loader(
-        self, name: str, query: Callable[[Any, Collection[Key]], Awaitable[Mapping[Key, Row]]]
-    ) -> Loader[Key, Row]:
+    def _loader(self, name: str, query: Query[Key, Row]) -> Loader[Key, Row]:
         if name not in self._loaders:
-
-            async def load(keys: list[Key], session: AsyncSession | None = None) -> Sequence[Row | None]:
-                async with self.snapshot.session() if session is None else nullcontext(session) as reading:
-                    rows = await query(reading, keys)
-                return [rows.get(key) for key in keys]
-
-            self._loaders[name] = Loader(load)
+            self._loaders[name] = Loader(query, self.snapshot.session)
         return self._loaders[name]
 
 

@@ -1,12 +1,16 @@
 """Batch loaders: they collect the keys that fields ask for and load the rows in a few statements."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
 from types import CoroutineType
 from typing import Any, NamedTuple, TypeAlias, TypeVar
 
-from sqlalchemy.ext.asyncio import AsyncSession
+from sqlmodel.ext.asyncio.session import AsyncSession
 from strawberry.dataloader import DataLoader
+
+from roomcast.core.direct_queries import read_together
+from roomcast.core.keyed_reads import KeyedRead
 
 Key = TypeVar("Key")
 Row = TypeVar("Row")
@@ -30,6 +34,13 @@ async def _map_later(value: Awaitable[Row], function: Callable[[Row], Key]) -> K
     return function(await value)
 
 
+Query: TypeAlias = KeyedRead[Key, Row] | Callable[[AsyncSession, Collection[Key]], Awaitable[Mapping[Key, Row]]]
+"""Reads the values of some keys."""
+
+OpenSession: TypeAlias = Callable[[], AbstractAsyncContextManager[AsyncSession]]
+"""The session that a loader reads in, for one block."""
+
+
 class Loader(DataLoader[Key, Row | None]):
     """A batch loader that returns rows it already has without an awaitable.
 
@@ -37,10 +48,9 @@ class Loader(DataLoader[Key, Row | None]):
     more than the rest of the request.
     """
 
-    def __init__(self, load_rows: Callable[..., Awaitable[Sequence[Row | None]]]) -> None:
-        """`load_rows`: called with a list of keys, and with a session where the rows have to be read from that one."""
-        super().__init__(load_rows, max_batch_size=BATCH_SIZE)
-        self._load_rows = load_rows
+    def __init__(self, query: Query[Key, Row], session: OpenSession) -> None:
+        super().__init__(self._load, max_batch_size=BATCH_SIZE)
+        self.query, self._session = query, session
         self._rows: dict[Key, Row | None] = {}
 
     def load_now(self, key: Key) -> Maybe[Row | None]:
@@ -62,12 +72,41 @@ class Loader(DataLoader[Key, Row | None]):
         if force or key not in self._rows:
             self._rows[key] = value
 
-    async def prefetch(self, keys: Iterable[Key], *from_session: AsyncSession) -> None:
+    def missing(self, keys: Iterable[Key]) -> list[Key]:
+        """Those of the keys whose rows are not loaded yet, each once."""
+        return [key for key in dict.fromkeys(keys) if key not in self._rows]
+
+    def store(self, keys: Iterable[Key], found: Mapping[Key, Row]) -> None:
+        """Store what a read has found for these keys."""
+        for key in keys:
+            self._rows[key] = found.get(key)
+
+    async def prefetch(self, keys: Iterable[Key]) -> None:
         """Load the rows of these keys now, before fields ask for them."""
-        missing = [key for key in dict.fromkeys(keys) if key not in self._rows]
-        for start in range(0, len(missing), BATCH_SIZE):
-            batch = missing[start : start + BATCH_SIZE]
-            self._rows.update(zip(batch, await self._load_rows(batch, *from_session), strict=True))
+        if missing := self.missing(keys):
+            async with self._session() as session:
+                await load_together(session, {self: missing})
+
+    async def _load(self, keys: list[Key]) -> Sequence[Row | None]:
+        async with self._session() as session:
+            rows = await self.query(session, keys)
+        return [rows.get(key) for key in keys]
+
+
+async def load_together(session: AsyncSession, wanted: Mapping[Loader[Any, Any], Sequence[Any]]) -> None:
+    """Load the rows of these keys of several loaders, as far as possible in one trip to the database."""
+    batches = [
+        (loader, keys[start : start + BATCH_SIZE])
+        for loader, keys in wanted.items()
+        for start in range(0, len(keys), BATCH_SIZE)
+    ]
+    direct = [(loader, keys, loader.query.of(keys)) for loader, keys in batches if isinstance(loader.query, KeyedRead)]
+    results = await read_together(session, *(read for _, _, read in direct))
+    for (loader, keys, _), found in zip(direct, results, strict=True):
+        loader.store(keys, found)
+    for loader, keys in batches:
+        if not isinstance(loader.query, KeyedRead):
+            loader.store(keys, await loader.query(session, keys))
 
 
 class Prefetch(NamedTuple):

@@ -23,6 +23,8 @@ from roomcast.core.direct_queries import DirectQuery, execute_direct, fetch_dire
 from roomcast.core.errors import BadUserInput
 from roomcast.core.events import Event, from_facts
 from roomcast.core.ids import uuid7
+from roomcast.core.keyed_reads import KeyedRead, records_by
+from roomcast.core.records import record_type
 
 E = TypeVar("E", bound=Event)
 
@@ -36,6 +38,9 @@ class RoomHead(SQLModel, table=True):
     last_seq: int = SeqField()
     last_activity_seq: int = SeqField()
     last_activity_at: datetime = TimeField()
+
+
+HeadRecord = record_type(RoomHead)
 
 
 class HeadRow(Protocol):
@@ -188,9 +193,8 @@ async def events_after(session: AsyncSession, room_id: UUID, seq: int, limit: in
     return [from_facts(e.kind, e.room_id, e.seq, e.at, e.data) for e in entries]
 
 
-async def heads_by_id(session: AsyncSession, room_ids: Collection[UUID]) -> dict[UUID, RoomHead]:
-    rows = await session.exec(select(RoomHead).where(col(RoomHead.room_id).in_(room_ids)))
-    return {head.room_id: head for head in rows}
+heads_by_id: KeyedRead[UUID, RoomHead] = records_by(RoomHead, HeadRecord, "room_id")
+"""By room id."""
 
 
 async def tails(session: AsyncSession, room_ids: Collection[UUID]) -> Mapping[UUID, int]:

@@ -7,12 +7,13 @@ from functools import lru_cache
 from uuid import UUID
 
 import sqlalchemy as sa
-from sqlmodel import col, select
+from sqlmodel import col
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from roomcast.accounts.models import User
 from roomcast.core.columns import table
-from roomcast.core.direct_queries import fetch
+from roomcast.core.direct_queries import DirectQuery, fetch
+from roomcast.core.keyed_reads import KeyedRead, group_pairs, is_key, key_parameters
 from roomcast.messages.markdown import plain_texts
 from roomcast.messages.models import Mention, Message
 from roomcast.rooms.models import Membership
@@ -103,14 +104,12 @@ async def _members_by_name(
     return members
 
 
-async def mentioned_user_ids(session: AsyncSession, message_ids: Collection[UUID]) -> dict[UUID, list[UUID]]:
-    """By message id: the users that each of these messages mentions."""
-    rows = await session.exec(
-        select(Mention.message_id, Mention.user_id)
-        .where(col(Mention.message_id).in_(message_ids))
-        .order_by(col(Mention.user_id))
-    )
-    mentioned: dict[UUID, list[UUID]] = {}
-    for message_id, user_id in rows:
-        mentioned.setdefault(message_id, []).append(user_id)
-    return mentioned
+_MENTIONED = (
+    sa.select(col(Mention.message_id), col(Mention.user_id))
+    .where(is_key([col(Mention.message_id)]))
+    .order_by(col(Mention.user_id))
+)
+mentioned_user_ids: KeyedRead[UUID, list[UUID]] = KeyedRead(
+    lambda message_ids: DirectQuery(_MENTIONED, key_parameters(message_ids)), group_pairs
+)
+"""By message id: the users that each of these messages mentions."""

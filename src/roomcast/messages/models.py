@@ -14,6 +14,7 @@ from sqlmodel import Field, SQLModel
 
 from roomcast.core.columns import FlagField, IdField, SeqField, TextField, TimeField
 from roomcast.core.ids import uuid7
+from roomcast.core.records import record_type
 
 
 def _where(condition: str, on_sqlite: str | None = None) -> dict[str, Any]:
@@ -88,6 +89,9 @@ class Message(SQLModel, table=True):
     mentions_room: bool = FlagField()
     has_attachments: bool = FlagField()
     system_event: str | None = TextField(default=None, nullable=True)
+
+
+MessageRecord = record_type(Message, without=("content_digest",))
 
 
 class FormerBody(SQLModel, table=True):

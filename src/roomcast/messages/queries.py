@@ -1,8 +1,9 @@
 """Reads of messages. For history, the caller has checked that the actor can read the room."""
 
-from collections.abc import Collection
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 from uuid import UUID
 
 import sqlalchemy as sa
@@ -10,12 +11,13 @@ from sqlmodel import col, func, select
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from roomcast.core.actor import Actor
-from roomcast.core.columns import among
-from roomcast.core.direct_queries import fetch
+from roomcast.core.direct_queries import DirectQuery, DirectRead
 from roomcast.core.errors import NotFound
 from roomcast.core.event_log import RoomHead
-from roomcast.core.paging import Key, Page, Window, page, write_cursor
-from roomcast.messages.models import FormerBody, Message, MessageKind
+from roomcast.core.keyed_reads import KeyedRead, is_key, key_parameters, records_by
+from roomcast.core.paging import Key, Page, PagedList, Window, page, write_cursor
+from roomcast.core.records import record_columns
+from roomcast.messages.models import FormerBody, Message, MessageKind, MessageRecord
 from roomcast.rooms import queries as rooms
 from roomcast.rooms.models import Membership, Room
 
@@ -31,99 +33,104 @@ class Place:
     last_seq: int
     thread_root_id: UUID | None = None
 
+    @property
+    def parameters(self) -> dict[str, Any]:
+        given = {"room_id": self.room_id, "last_seq": self.last_seq}
+        return given if self.thread_root_id is None else {**given, "thread_root_id": self.thread_root_id}
 
-async def history(session: AsyncSession, place: Place, window: Window) -> Page[tuple[Message]]:
-    """A page of the room's main history, or of the replies in one of its threads, oldest first."""
-    return await page(session, _PAGE_NAME, _history_query(place), _KEYS, window)
+
+_PLACE = sa.select(*record_columns(MessageRecord, Message)).where(
+    col(Message.room_id) == sa.bindparam("room_id"), col(Message.seq) <= sa.bindparam("last_seq")
+)
+# The main history is read along the primary key and skips thread replies.
+_HISTORY = _PLACE.where(col(Message.thread_root_id).is_(None))
+_REPLIES = _PLACE.where(col(Message.thread_root_id) == sa.bindparam("thread_root_id"))
+_HISTORY_LIST, _REPLY_LIST = [PagedList(_PAGE_NAME, each, _KEYS, (MessageRecord,)) for each in (_HISTORY, _REPLIES)]
+
+
+def history_read(place: Place, window: Window) -> DirectRead[Page[tuple[Message]]]:
+    """A read of a page of the room's main history, or of the replies in one of its threads, oldest first."""
+    pages = _HISTORY_LIST if place.thread_root_id is None else _REPLY_LIST
+    return pages.page(window, place.parameters)
 
 
 def history_cursor(message: Message) -> str:
-    """The cursor of the message in the pages of `history` and `messages_around`."""
+    """The cursor of the message in the pages of `history_read` and `around_read`."""
     return write_cursor(_PAGE_NAME, (message.seq,))
 
 
-async def messages_around(
-    session: AsyncSession, place: Place, message_id: UUID | None, size: int
-) -> Page[tuple[Message]]:
-    """`size` messages with the given one in the middle, as far as both sides have enough.
+def _around(within: "sa.Select[*tuple[Any, ...]]") -> "list[sa.Select[*tuple[Any, ...]]]":
+    """The message with an id, and its older and newer neighbours, the nearest first."""
+    middle = within.where(col(Message.id) == sa.bindparam("message_id"))
+    seq = middle.with_only_columns(col(Message.seq)).scalar_subquery()
+    size = sa.bindparam("size", type_=sa.Integer)
+    older = within.where(col(Message.seq) < seq).order_by(col(Message.seq).desc()).limit(size)
+    newer = within.where(col(Message.seq) > seq).order_by(col(Message.seq)).limit(size)
+    return [middle, older, newer]
 
-    Raises NotFound when the message is not part of this history.
+
+_AROUND_IN_HISTORY, _AROUND_IN_REPLIES = _around(_HISTORY), _around(_REPLIES)
+
+
+def around_read(place: Place, message_id: UUID | None, size: int) -> DirectRead[Page[tuple[Message]]]:
+    """A read of `size` messages with the given one in the middle, as far as both sides have enough.
+
+    It raises NotFound when the message is not part of this history.
     """
-    within = _history_query(place)
-    found = await fetch(session, within.where(col(Message.id) == message_id))
-    if not found:
-        raise NotFound("There is no such message in this room.")
-    middle: Message = found[0][0]
-    older = await _neighbours(session, within.where(col(Message.seq) < middle.seq), size, newest_first=True)
-    newer = await _neighbours(session, within.where(col(Message.seq) > middle.seq), size, newest_first=False)
-    before = min(len(older), max(size // 2, size - 1 - len(newer)))
-    after = min(len(newer), size - 1 - before)
-    rows = [*reversed(older[:before]), middle, *newer[:after]]
-    return Page([(row,) for row in rows], list(map(history_cursor, rows)), len(newer) > after, len(older) > before)
+    statements = _AROUND_IN_HISTORY if place.thread_root_id is None else _AROUND_IN_REPLIES
+    parameters = {**place.parameters, "message_id": message_id, "size": size}
+    middle, *sides = [DirectQuery[Message](statement, parameters, MessageRecord) for statement in statements]
+
+    def finish(found: Sequence[Message], older: Sequence[Message], newer: Sequence[Message]) -> Page[tuple[Message]]:
+        if not found:
+            raise NotFound("There is no such message in this room.")
+        before = min(len(older), max(size // 2, size - 1 - len(newer)))
+        after = min(len(newer), size - 1 - before)
+        rows = [*reversed(older[:before]), *found, *newer[:after]]
+        return Page([(row,) for row in rows], list(map(history_cursor, rows)), len(newer) > after, len(older) > before)
+
+    return DirectRead([middle, *sides], finish)
 
 
-async def _neighbours(
-    session: AsyncSession, side: "sa.Select[Message]", size: int, *, newest_first: bool
-) -> list[Message]:
-    order = col(Message.seq).desc() if newest_first else col(Message.seq).asc()
-    return [message for (message,) in await fetch(session, side.order_by(order).limit(size))]
-
-
-def _history_query(place: Place) -> "sa.Select[Message]":
-    """The messages of the room's main history or of one thread. The main history is read along the primary key and
-    skips thread replies."""
-    root = col(Message.thread_root_id)
-    return sa.select(Message).where(
-        col(Message.room_id) == place.room_id,
-        col(Message.seq) <= place.last_seq,
-        root.is_(None) if place.thread_root_id is None else root == place.thread_root_id,
+HAS_UNREAD = sa.and_(
+    col(RoomHead.last_activity_seq) > col(Membership.last_read_seq),
+    sa.exists()
+    .where(
+        col(Message.room_id) == col(Room.id),
+        col(Message.seq) > col(Membership.last_read_seq),
+        col(Message.author_id) != rooms.ACTOR,
+        col(Message.kind) == MessageKind.USER,
+        col(Message.deleted_at).is_(None),
+        col(Message.thread_root_id).is_(None),
     )
+    .correlate(Room, Membership),
+)
+"""A condition on Room, RoomHead and Membership: there are messages after the read position that count as unread: of
+other users, not deleted, not in threads.
+
+RoomHead's own columns decide for most rooms. For the rest, one look into the index of the room's messages decides."""
 
 
-def has_unread(actor: Actor) -> sa.ColumnElement[bool]:
-    """A condition on Room, RoomHead and Membership: there are messages after the read position that count as unread: of
-    other users, not deleted, not in threads.
+messages_by_id: KeyedRead[UUID, Message] = records_by(Message, MessageRecord, "id")
+messages_at: KeyedRead[tuple[UUID, int], Message] = records_by(Message, MessageRecord, "room_id", "seq")
+"""By (room, seq)."""
 
-    RoomHead's own columns decide for most rooms. For the rest, one look into the index of the room's messages decides.
-    """
-    unread = (
-        sa.exists()
-        .where(
-            col(Message.room_id) == col(Room.id),
-            col(Message.seq) > col(Membership.last_read_seq),
-            col(Message.author_id) != actor.user_id,
-            col(Message.kind) == MessageKind.USER,
-            col(Message.deleted_at).is_(None),
-            col(Message.thread_root_id).is_(None),
-        )
-        .correlate(Room, Membership)
-    )
-    return sa.and_(col(RoomHead.last_activity_seq) > col(Membership.last_read_seq), unread)
-
-
-async def messages_by_id(session: AsyncSession, ids: Collection[UUID]) -> dict[UUID, Message]:
-    rows = await session.exec(select(Message).where(col(Message.id).in_(ids)))
-    return {message.id: message for message in rows}
-
-
-async def messages_at(
-    session: AsyncSession, positions: Collection[tuple[UUID, int]]
-) -> dict[tuple[UUID, int], Message]:
-    """By (room, seq)."""
-    rows = await session.exec(select(Message).where(among((col(Message.room_id), col(Message.seq)), positions)))
-    return {(message.room_id, message.seq): message for message in rows}
-
-
-async def last_messages(session: AsyncSession, room_ids: Collection[UUID]) -> dict[UUID, Message]:
-    """By room id: the newest message of the room's main history. Rooms without messages are left out."""
-    last = sa.and_(col(Message.room_id) == RoomHead.room_id, col(Message.seq) == RoomHead.last_activity_seq)
-    rows = await session.exec(select(Message).join(RoomHead, last).where(col(RoomHead.room_id).in_(room_ids)))
-    return {message.room_id: message for message in rows}
+_LAST_MESSAGES = (
+    sa.select(*record_columns(MessageRecord, Message))
+    .join(RoomHead, sa.and_(col(Message.room_id) == RoomHead.room_id, col(Message.seq) == RoomHead.last_activity_seq))
+    .where(is_key([col(RoomHead.room_id)]))
+)
+last_messages: KeyedRead[UUID, Message] = KeyedRead(
+    lambda room_ids: DirectQuery(_LAST_MESSAGES, key_parameters(room_ids), MessageRecord),
+    lambda rows: {message.room_id: message for message in rows},
+)
+"""By room id: the newest message of the room's main history. Rooms without messages are left out."""
 
 
 async def readable_message(session: AsyncSession, actor: Actor, message_id: UUID | None) -> Message:
-    """The message, if the actor can read its room. Otherwise raises NotFound, exactly as for an unknown id."""
-    message = (await messages_by_id(session, [message_id])).get(message_id) if message_id else None
+    """The message as a model, which can be changed, if the actor can read its room. Otherwise raises NotFound, exactly
+    as for an unknown id."""
+    message = (await session.exec(select(Message).where(Message.id == message_id))).first() if message_id else None
     if message is None or not await rooms.readable_rooms(session, actor, [message.room_id]):
         raise NotFound("There is no such message.", path=("input", "messageId"))
     return message

@@ -1,20 +1,19 @@
 """Reactions: each user can react once with each emoji to a message."""
 
-from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
 import sqlalchemy as sa
-from sqlmodel import col, func, select
+from sqlmodel import col, func
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from roomcast.accounts.models import User
 from roomcast.core.actor import Actor
 from roomcast.core.clock import now
-from roomcast.core.columns import among
 from roomcast.core.db import Work
-from roomcast.core.direct_queries import count, fetch
+from roomcast.core.direct_queries import DirectQuery, count
+from roomcast.core.keyed_reads import KeyedRead, group_pairs, is_key, key_parameters
 from roomcast.core.paging import Key, Page, Window, page
 from roomcast.messages import policy
 from roomcast.messages.editing import MessageChange, load_message_locked
@@ -93,32 +92,27 @@ async def _announce(work: Work, actor: Actor, message: Message, emoji: str, *, a
 # ------------------------------------------------------------------ reads
 
 
-async def reaction_groups(session: AsyncSession, message_ids: Collection[UUID]) -> dict[UUID, list[ReactionGroup]]:
-    """By message id: its reaction groups, in the order in which each emoji was first used."""
-    rows = await fetch(
-        session,
-        sa.select(col(Reaction.message_id), col(Reaction.emoji), func.count())
-        .where(col(Reaction.message_id).in_(message_ids))
-        .group_by(col(Reaction.message_id), col(Reaction.emoji))
-        .order_by(func.min(Reaction.created_at), col(Reaction.emoji)),
-    )
-    found: dict[UUID, list[ReactionGroup]] = {}
-    for message_id, emoji, user_count in rows:
-        found.setdefault(message_id, []).append(ReactionGroup(message_id, emoji, user_count))
-    return found
+_GROUPS = (
+    sa.select(col(Reaction.message_id), col(Reaction.emoji), func.count().label("count"))
+    .where(is_key([col(Reaction.message_id)]))
+    .group_by(col(Reaction.message_id), col(Reaction.emoji))
+    .order_by(func.min(Reaction.created_at), col(Reaction.emoji))
+)
+_OWN = sa.select(col(Reaction.message_id), col(Reaction.user_id), col(Reaction.emoji)).where(
+    is_key([col(Reaction.message_id), col(Reaction.user_id)])
+)
 
+reaction_groups: KeyedRead[UUID, list[ReactionGroup]] = KeyedRead(
+    lambda message_ids: DirectQuery(_GROUPS, key_parameters(message_ids)),
+    lambda rows: group_pairs([(row.message_id, ReactionGroup(*row)) for row in rows]),
+)
+"""By message id: its reaction groups, in the order in which each emoji was first used."""
 
-async def own_emoji(
-    session: AsyncSession, pairs: Collection[tuple[UUID, UUID]]
-) -> dict[tuple[UUID, UUID], frozenset[str]]:
-    """By (message, user): the emoji this user reacted with."""
-    columns = col(Reaction.message_id), col(Reaction.user_id)
-    rows = await session.exec(select(Reaction).where(among(columns, pairs)))
-    found: dict[tuple[UUID, UUID], frozenset[str]] = {}
-    for row in rows:
-        key = (row.message_id, row.user_id)
-        found[key] = found.get(key, frozenset()) | {row.emoji}
-    return found
+own_emoji: KeyedRead[tuple[UUID, UUID], list[str]] = KeyedRead(
+    lambda pairs: DirectQuery(_OWN, key_parameters(pairs)),
+    lambda rows: group_pairs([((row.message_id, row.user_id), row.emoji) for row in rows]),
+)
+"""By (message, user): the emoji this user reacted with."""
 
 
 async def reacting_users(session: AsyncSession, group: ReactionGroup, window: Window) -> Page[tuple[User]]:

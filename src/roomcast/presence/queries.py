@@ -9,7 +9,7 @@ from sqlmodel.ext.asyncio.session import AsyncSession
 from roomcast.core.actor import Actor
 from roomcast.core.clock import now
 from roomcast.core.columns import table
-from roomcast.core.direct_queries import fetch
+from roomcast.core.direct_queries import fetch, read_direct
 from roomcast.presence.policy import MAX_VISIBLE_USERS
 from roomcast.presence.registry import PresenceRegistry
 from roomcast.rooms import policy, queries
@@ -58,7 +58,7 @@ async def room_for_typing(session: AsyncSession, actor: Actor, room_id: UUID | N
 
     Raises NotFound, NotAMember, RoomArchived, ReadOnly, Muted.
     """
-    view = await queries.readable_room(session, actor, room_id)
+    view = await read_direct(session, queries.room_read(actor, room_id))
     if typing:
         policy.check_send(actor, view.room, view.membership, now())
     return view.room.id

@@ -11,9 +11,10 @@ from sqlmodel import col, func
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from roomcast.accounts.models import User
-from roomcast.core.columns import among, higher, table
-from roomcast.core.direct_queries import count, fetch
+from roomcast.core.columns import higher, table
+from roomcast.core.direct_queries import DirectQuery, count, fetch
 from roomcast.core.event_log import RoomHead
+from roomcast.core.keyed_reads import KeyedRead, is_key, key_parameters
 from roomcast.core.paging import Key, Page, Window, page
 from roomcast.messages.models import Mention, Message, MessageKind, ThreadState
 from roomcast.rooms.models import Membership, Room
@@ -157,13 +158,12 @@ _COUNTS = sa.select(
 )
 
 
-async def read_states(
-    session: AsyncSession, pairs: Collection[tuple[UUID, UUID]]
-) -> dict[tuple[UUID, UUID], RoomReadState]:
-    """The read states of these memberships, by (room, user). One statement."""
-    key = _MEMBERS.c.room_id, _MEMBERS.c.user_id
-    rows = await fetch(session, _COUNTS.where(among(key, pairs)))
-    return {(row[0], row[1]): _read_state(*row) for row in rows}
+_COUNTS_BY_KEY = _COUNTS.where(is_key([_MEMBERS.c.room_id, _MEMBERS.c.user_id]))
+read_states: KeyedRead[tuple[UUID, UUID], RoomReadState] = KeyedRead(
+    lambda pairs: DirectQuery(_COUNTS_BY_KEY, key_parameters(pairs)),
+    lambda rows: {(row[0], row[1]): _read_state(*row) for row in rows},
+)
+"""The read states of these memberships, by (room, user)."""
 
 
 async def read_states_of_user(

@@ -10,8 +10,9 @@ import sqlalchemy as sa
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from roomcast.core.actor import Actor
-from roomcast.core.columns import among, higher, table
-from roomcast.core.direct_queries import fetch
+from roomcast.core.columns import higher, table
+from roomcast.core.direct_queries import DirectQuery, fetch
+from roomcast.core.keyed_reads import KeyedRead, is_key, key_parameters
 from roomcast.core.paging import Key, Page, Window, page
 from roomcast.messages.models import Message, ThreadState
 from roomcast.rooms.models import Membership
@@ -55,21 +56,27 @@ _UNREAD = sa.case(
 _OWN_MEMBERSHIP = sa.and_(_MEMBERS.c.room_id == _STATES.c.room_id, _MEMBERS.c.user_id == _STATES.c.user_id)
 
 
-async def thread_states(
-    session: AsyncSession, keys: Collection[tuple[UUID, UUID]]
-) -> dict[tuple[UUID, UUID], ThreadUnread]:
-    """By (root, user). Users who are not members of the room are left out. The author of a first message follows its
-    thread already before the first reply."""
-    roots = _MESSAGES.alias("roots")
-    following = sa.func.coalesce(_STATES.c.is_following, roots.c.author_id == _MEMBERS.c.user_id, sa.false())
-    rows = await fetch(
-        session,
-        sa.select(roots.c.id, _MEMBERS.c.user_id, roots.c.room_id, following, _UNREAD)
-        .join_from(roots, _MEMBERS, _MEMBERS.c.room_id == roots.c.room_id)
-        .outerjoin(_STATES, sa.and_(_STATES.c.root_id == roots.c.id, _STATES.c.user_id == _MEMBERS.c.user_id))
-        .where(among((roots.c.id, _MEMBERS.c.user_id), keys)),
+_ROOTS = _MESSAGES.alias("roots")
+_STATES_BY_KEY = (
+    sa.select(
+        _ROOTS.c.id.label("root_id"),
+        _ROOTS.c.room_id,
+        sa.func.coalesce(_STATES.c.is_following, _ROOTS.c.author_id == _MEMBERS.c.user_id, sa.false()).label(
+            "is_following"
+        ),
+        _UNREAD.label("unread_count"),
+        _MEMBERS.c.user_id,
     )
-    return {(row[0], row[1]): ThreadUnread(row[0], row[2], bool(row[3]), row[4]) for row in rows}
+    .join_from(_ROOTS, _MEMBERS, _MEMBERS.c.room_id == _ROOTS.c.room_id)
+    .outerjoin(_STATES, sa.and_(_STATES.c.root_id == _ROOTS.c.id, _STATES.c.user_id == _MEMBERS.c.user_id))
+    .where(is_key([_ROOTS.c.id, _MEMBERS.c.user_id]))
+)
+thread_states: KeyedRead[tuple[UUID, UUID], ThreadUnread] = KeyedRead(
+    lambda keys: DirectQuery(_STATES_BY_KEY, key_parameters(keys)),
+    lambda rows: {(row[0], row[4]): ThreadUnread(row[0], row[1], bool(row[2]), row[3]) for row in rows},
+)
+"""By (root, user). Users who are not members of the room are left out. The author of a first message follows its
+thread already before the first reply."""
 
 
 async def unread_threads(

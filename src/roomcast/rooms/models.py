@@ -10,6 +10,7 @@ from sqlmodel import Field, SQLModel
 
 from roomcast.core.columns import FlagField, IdField, SeqField, TextField, TimeField
 from roomcast.core.ids import uuid7
+from roomcast.core.records import record_type
 
 
 class RoomKind(StrEnum):
@@ -122,6 +123,10 @@ class Membership(SQLModel, table=True):
     opened: bool = FlagField()
     threads_read_seq: int = SeqField()
     thread_changes: int = SeqField()
+
+
+RoomRecord = record_type(Room, without=("name_key", "public_name_key", "direct_key", "idempotency_key"))
+MembershipRecord = record_type(Membership, without=("opened", "threads_read_seq", "thread_changes"))
 
 
 class FormerMember(SQLModel, table=True):

@@ -2,10 +2,10 @@
 public."""
 
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
-from functools import cache
-from typing import TypeAlias, TypeVarTuple
+from functools import cache, lru_cache
+from typing import Any, TypeAlias, TypeVarTuple
 from uuid import UUID
 
 import sqlalchemy as sa
@@ -15,20 +15,28 @@ from sqlmodel.ext.asyncio.session import AsyncSession
 from roomcast.accounts.models import User
 from roomcast.core.actor import Actor
 from roomcast.core.columns import among, table
-from roomcast.core.direct_queries import DirectQuery, count, fetch
+from roomcast.core.direct_queries import DirectQuery, DirectRead, count, fetch, fetch_direct_rows
 from roomcast.core.errors import NotFound
-from roomcast.core.event_log import RoomHead
-from roomcast.core.paging import Key, Page, Window, page
-from roomcast.core.text_folding import fold, is_printable, search_key
-from roomcast.rooms.models import Membership, MembershipRow, Room, RoomKind, RoomRole, RoomRow, RoomVisibility
+from roomcast.core.event_log import HeadRecord, RoomHead
+from roomcast.core.keyed_reads import KeyedRead, group_pairs, is_key, key_parameters, records_by
+from roomcast.core.paging import Key, Page, PagedList, Window, page
+from roomcast.core.records import record_columns
+from roomcast.core.text_folding import contains_pattern, fold, is_printable, search_key
+from roomcast.rooms.models import (
+    Membership,
+    MembershipRecord,
+    MembershipRow,
+    Room,
+    RoomKind,
+    RoomRecord,
+    RoomRole,
+    RoomRow,
+    RoomVisibility,
+)
 from roomcast.rooms.policy import MAX_NAME
 
 _ROOMS = sa.select(table(Room)).where(table(Room).c.id.in_(sa.bindparam("ids", expanding=True)))
-_MEMBERSHIPS = sa.select(table(Membership)).where(
-    sa.tuple_(table(Membership).c.room_id, table(Membership).c.user_id).in_(sa.bindparam("pairs", expanding=True)),
-    table(Membership).c.room_id.in_(sa.bindparam("rooms", expanding=True)),
-    table(Membership).c.user_id.in_(sa.bindparam("users", expanding=True)),
-)
+_MEMBERSHIPS = sa.select(table(Membership)).where(is_key([table(Membership).c.room_id, table(Membership).c.user_id]))
 
 
 UserAndRoom: TypeAlias = tuple[UUID, UUID]
@@ -59,8 +67,7 @@ class RoomMembershipFilter(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class RoomFilter:
-    """`unread`: a condition on Room, RoomHead and Membership, built by the messages feature
-    (`messages.queries.has_unread`)."""
+    """`unread`: a condition on Room, RoomHead and Membership, which refers to ACTOR (`messages.queries.HAS_UNREAD`)."""
 
     membership: RoomMembershipFilter = RoomMembershipFilter.JOINED
     query: str | None = None
@@ -78,11 +85,7 @@ class RoomView:
     membership: Membership | None
 
 
-def _readable_rooms_query(actor: Actor) -> "sa.Select[Room, RoomHead, Membership]":
-    return _among_readable(sa.select(Room, RoomHead, Membership), actor.user_id)
-
-
-def _among_readable(selected: "sa.Select[*Columns]", user_id: UUID | sa.ColumnElement[UUID]) -> "sa.Select[*Columns]":
+def _among_readable(selected: "sa.Select[*Columns]", user_id: sa.ColumnElement[UUID]) -> "sa.Select[*Columns]":
     """The rows of a statement over Room that show a room which the user can read, with its head and the user's own
     membership."""
     own = sa.and_(col(Membership.room_id) == Room.id, col(Membership.user_id) == user_id)
@@ -96,8 +99,23 @@ def _among_readable(selected: "sa.Select[*Columns]", user_id: UUID | sa.ColumnEl
     )
 
 
+ACTOR: sa.BindParameter[UUID] = sa.bindparam("actor_id", type_=_ROOM.id.type)
+"""The parameter of these statements for the id of the user who reads."""
+
+_READABLE = _among_readable(sa.select(Room, RoomHead, Membership), ACTOR)
+_RECORDS = RoomRecord, HeadRecord, MembershipRecord
+_READABLE_RECORDS = _READABLE.with_only_columns(
+    *record_columns(RoomRecord, Room),
+    *record_columns(HeadRecord, RoomHead),
+    *record_columns(MembershipRecord, Membership),
+    maintain_column_froms=True,
+)
+_READABLE_BY_ID = _READABLE_RECORDS.where(col(Room.id).in_(sa.bindparam("ids", expanding=True)))
+
+
 async def readable_room(session: AsyncSession, actor: Actor, room_id: UUID | None) -> RoomView:
-    """The room, if the actor can read it. Otherwise raises NotFound, exactly as for an unknown id."""
+    """The room as models, which can be changed, if the actor can read it. Otherwise raises NotFound, exactly as for an
+    unknown id."""
     found = (await readable_rooms(session, actor, [room_id])).get(room_id) if room_id else None
     if found is None:
         raise NotFound("There is no such room.")
@@ -105,8 +123,8 @@ async def readable_room(session: AsyncSession, actor: Actor, room_id: UUID | Non
 
 
 async def readable_rooms(session: AsyncSession, actor: Actor, room_ids: Collection[UUID]) -> dict[UUID, RoomView]:
-    """By id: those of these rooms that the actor can read."""
-    rows = await fetch(session, _readable_rooms_query(actor).where(col(Room.id).in_(room_ids)))
+    """By id: those of these rooms that the actor can read, as models."""
+    rows = await fetch(session, _READABLE.where(col(Room.id).in_(room_ids)).params(actor_id=actor.user_id))
     return {room.id: RoomView(room, head, membership) for room, head, membership in rows}
 
 
@@ -119,7 +137,8 @@ async def readable_tails(session: AsyncSession, keys: Sequence[UserAndRoom]) -> 
         padded = chosen + chosen[-1:] * (size - len(chosen))
         users = {f"user{number}": user_id for number, (user_id, _) in enumerate(padded)}
         room_ids = {f"room{number}": room_id for number, (_, room_id) in enumerate(padded)}
-        rows = await fetch(session, _readable_tails_query(size), users | room_ids)
+        query = DirectQuery[Any](_readable_tails_query(size), users | room_ids)
+        rows = await fetch_direct_rows(session, query)
         found.update(((user_id, room_id), tail) for user_id, room_id, tail in rows)
     return found
 
@@ -136,13 +155,31 @@ def _readable_tails_query(size: int) -> "sa.Select[UUID, UUID, int]":
     return _among_readable(selected, of.user_id)
 
 
+def rooms_read(actor: Actor, room_ids: Collection[UUID]) -> DirectRead[dict[UUID, RoomView]]:
+    """A read of those of these rooms that the actor can read, by id."""
+    query = DirectQuery[Any](_READABLE_BY_ID, {"ids": list(room_ids), "actor_id": actor.user_id}, _RECORDS)
+    return DirectRead([query], lambda rows: {row[0].id: RoomView(*row) for row in rows})
+
+
+def room_read(actor: Actor, room_id: UUID | None) -> DirectRead[RoomView]:
+    """A read of the room, if the actor can read it. Otherwise it raises NotFound, exactly as for an unknown id."""
+    found = rooms_read(actor, [room_id] if room_id else [])
+
+    def finish(rows: Sequence[Any]) -> RoomView:
+        if not rows:
+            raise NotFound("There is no such room.")
+        return RoomView(*rows[0])
+
+    return DirectRead(found.queries, finish)
+
+
 async def public_room_by_name(session: AsyncSession, actor: Actor, name: str) -> RoomView:
     """The public room whose name equals this one, without regard to case and look-alikes. Raises NotFound, also for the
     name of a private room that the actor is a member of."""
     tidy = " ".join(name.split())
     key = fold(tidy) if len(tidy) <= MAX_NAME and is_printable(name) else ""
     # Private rooms have no such key, so their names are never compared.
-    named = _readable_rooms_query(actor).where(col(Room.public_name_key) == key)
+    named = _READABLE.where(col(Room.public_name_key) == key).params(actor_id=actor.user_id)
     found = await fetch(session, named) if key else ()
     if not found:
         raise NotFound("There is no such room.")
@@ -150,50 +187,69 @@ async def public_room_by_name(session: AsyncSession, actor: Actor, name: str) ->
     return RoomView(room, head, membership)
 
 
-async def rooms(
-    session: AsyncSession, actor: Actor, filter_: RoomFilter, order: RoomOrder, window: Window
-) -> Page[tuple[Room, Membership | None]]:
-    """A page of rooms, each with the actor's own membership."""
-    shown = _filtered(actor, filter_).with_only_columns(Room, Membership, maintain_column_froms=True)
-    return await page(session, f"rooms:{order}", shown, _SORT_KEYS[order], window)
+def room_list_read(
+    actor: Actor, filter_: RoomFilter, order: RoomOrder, window: Window
+) -> DirectRead[Page[tuple[Room, RoomHead, Membership | None]]]:
+    """A read of a page of rooms, each with its head and the actor's own membership."""
+    shape, parameters = _shape(actor, filter_)
+    return _room_list(shape, order).page(window, parameters)
 
 
 async def room_count(session: AsyncSession, actor: Actor, filter_: RoomFilter) -> int:
-    counted = _filtered(actor, filter_).with_only_columns(func.count(), maintain_column_froms=True)
-    return await count(session, counted)
+    shape, parameters = _shape(actor, filter_)
+    counted = _filtered(shape).with_only_columns(func.count(), maintain_column_froms=True)
+    return await count(session, counted.params(parameters))
 
 
-def _filtered(actor: Actor, filter_: RoomFilter) -> "sa.Select[Room, RoomHead, Membership]":
-    archived = col(Room.archived_at).is_not(None)
-    matching = _readable_rooms_query(actor).where(archived if filter_.archived else sa.not_(archived))
-    if filter_.membership is RoomMembershipFilter.JOINED:  # compared with a value, so that an index finds the rows
-        matching = matching.where(col(Membership.user_id) == actor.user_id)
-    elif filter_.membership is RoomMembershipFilter.DISCOVERABLE:  # the directory never shows archived rooms
-        matching = matching.where(sa.false() if filter_.archived else col(Membership.user_id).is_(None))
+def _shape(actor: Actor, filter_: RoomFilter) -> tuple[RoomFilter, dict[str, Any]]:
+    """The filter without its values, which are the parameters: filters of the same shape have the same statement."""
+    parameters: dict[str, Any] = {"actor_id": actor.user_id}
+    query = None
     if filter_.kind is not None:
-        matching = matching.where(col(Room.kind) == filter_.kind)
-    if filter_.unread is not None:
-        matching = matching.where(filter_.unread)
+        parameters["kind"] = filter_.kind
     if filter_.query is not None and filter_.query.strip():
-        matching = matching.where(_name_condition(actor, filter_.query))
+        key = search_key(filter_.query, "query")
+        query = "" if not key or "\0" in key else "name"
+        if query:
+            parameters["name"] = contains_pattern(key)
+    return replace(filter_, query=query, kind=None if filter_.kind is None else RoomKind.CHANNEL), parameters
+
+
+@lru_cache(maxsize=100)
+def _room_list(shape: RoomFilter, order: RoomOrder) -> PagedList:
+    return PagedList(f"rooms:{order}", _filtered(shape), _SORT_KEYS[order], _RECORDS)
+
+
+def _filtered(shape: RoomFilter) -> "sa.Select[*tuple[Any, ...]]":
+    """`shape`: a filter without values, see `_shape`."""
+    archived = col(Room.archived_at).is_not(None)
+    matching = _READABLE_RECORDS.where(archived if shape.archived else sa.not_(archived))
+    if shape.membership is RoomMembershipFilter.JOINED:  # compared with a value, so that an index finds the rows
+        matching = matching.where(col(Membership.user_id) == ACTOR)
+    elif shape.membership is RoomMembershipFilter.DISCOVERABLE:  # the directory never shows archived rooms
+        matching = matching.where(sa.false() if shape.archived else col(Membership.user_id).is_(None))
+    if shape.kind is not None:
+        matching = matching.where(col(Room.kind) == sa.bindparam("kind"))
+    if shape.unread is not None:
+        matching = matching.where(shape.unread)
+    if shape.query is not None:
+        matching = matching.where(_has_name() if shape.query else sa.false())
     return matching
 
 
-def _name_condition(actor: Actor, text: str) -> sa.ColumnElement[bool]:
-    """Rooms with this text in their name, without regard to case and accents. A direct conversation matches by the
-    names of its other members."""
-    key = search_key(text, "query")
-    if not key or "\0" in key:
-        return sa.false()
+def _has_name() -> sa.ColumnElement[bool]:
+    """Rooms with the text of the parameter `name` in their name, without regard to case and accents. A direct
+    conversation matches by the names of its other members."""
+    pattern = sa.bindparam("name", type_=sa.String)
     other = sa.orm.aliased(Membership)
     peers = (
         select(other.room_id)
         .join(User, col(User.id) == other.user_id)
-        .where(other.room_id == Room.id, other.user_id != actor.user_id)
-        .where(col(User.search_key).contains(key, autoescape=True))
+        .where(other.room_id == Room.id, other.user_id != ACTOR)
+        .where(col(User.search_key).like(pattern, escape="/"))
     )
     direct = sa.and_(col(Room.kind) == RoomKind.DIRECT, peers.exists())
-    return sa.or_(col(Room.name_key).contains(key, autoescape=True), direct)
+    return sa.or_(col(Room.name_key).like(pattern, escape="/"), direct)
 
 
 async def members(
@@ -214,28 +270,27 @@ def _members(room_id: UUID, role: RoomRole | None) -> "sa.Select[Membership]":
     return found if role is None else found.where(col(Membership.role) == role)
 
 
-async def direct_member_ids(session: AsyncSession, room_ids: Collection[UUID]) -> dict[UUID, list[UUID]]:
-    """By room id: the members in the order they joined. For direct conversations only, which are small."""
-    rows = await session.exec(
-        select(Membership.room_id, Membership.user_id)
-        .where(col(Membership.room_id).in_(room_ids))
-        .order_by(col(Membership.joined_at), col(Membership.user_id))
-    )
-    found: dict[UUID, list[UUID]] = {room_id: [] for room_id in room_ids}
-    for room_id, user_id in rows:
-        found[room_id].append(user_id)
-    return found
+_DIRECT_MEMBERS = (
+    sa.select(table(Membership).c.room_id, table(Membership).c.user_id)
+    .where(is_key([table(Membership).c.room_id]))
+    .order_by(table(Membership).c.joined_at, table(Membership).c.user_id)
+)
+direct_member_ids: KeyedRead[UUID, list[UUID]] = KeyedRead(
+    lambda room_ids: DirectQuery(_DIRECT_MEMBERS, key_parameters(room_ids)), group_pairs
+)
+"""By room id: the members in the order they joined. For direct conversations only, which are small."""
 
-
-async def rooms_by_id(session: AsyncSession, ids: Collection[UUID]) -> dict[UUID, Room]:
-    rows = await session.exec(select(Room).where(col(Room.id).in_(ids)))
-    return {room.id: room for room in rows}
+rooms_by_id: KeyedRead[UUID, Room] = records_by(Room, RoomRecord, "id")
+memberships_by_key: KeyedRead[tuple[UUID, UUID], Membership] = records_by(
+    Membership, MembershipRecord, "room_id", "user_id"
+)
+"""By (room, user)."""
 
 
 async def memberships(
     session: AsyncSession, pairs: Collection[tuple[UUID, UUID]]
 ) -> dict[tuple[UUID, UUID], Membership]:
-    """By (room, user)."""
+    """By (room, user), as models, which can be changed."""
     rows = await session.exec(
         select(Membership).where(among((col(Membership.room_id), col(Membership.user_id)), pairs))
     )
@@ -249,9 +304,7 @@ def rooms_query(room_ids: Collection[UUID]) -> DirectQuery[RoomRow]:
 
 def memberships_query(pairs: Collection[tuple[UUID, UUID]]) -> DirectQuery[MembershipRow]:
     """Loads the memberships of these (room, user) pairs."""
-    # SQLite uses no index for pairs and would read the whole table. For each single column it does.
-    room_ids, user_ids = {room_id for room_id, _ in pairs}, {user_id for _, user_id in pairs}
-    return DirectQuery(_MEMBERSHIPS, {"pairs": list(pairs), "rooms": list(room_ids), "users": list(user_ids)})
+    return DirectQuery(_MEMBERSHIPS, key_parameters(pairs))
 
 
 async def owner_count(session: AsyncSession, room_id: UUID) -> int:

@@ -12,6 +12,7 @@ from sqlmodel import Field, SQLModel
 
 from roomcast.core.columns import FlagField, IdField, TimeField
 from roomcast.core.ids import uuid7
+from roomcast.core.records import record_type
 
 UNREFERENCED, UNREFERENCED_ON_SQLITE = "message_id IS NULL AND NOT is_avatar", "message_id IS NULL AND is_avatar = 0"
 """The condition of the index for files that nothing uses. It has to match `queries.is_unreferenced`."""
@@ -78,6 +79,9 @@ class File(SQLModel, table=True):
     @property
     def is_referenced(self) -> bool:
         return self.message_id is not None or self.is_avatar
+
+
+FileRecord = record_type(File)
 
 
 def blob_name(file_id: UUID, sha256: str) -> str:

@@ -11,7 +11,9 @@ from sqlmodel.ext.asyncio.session import AsyncSession
 from roomcast.core.actor import Actor
 from roomcast.core.columns import table
 from roomcast.core.direct_queries import DirectQuery, count
-from roomcast.uploads.models import File, FileRow, blob_name, file_id
+from roomcast.core.keyed_reads import KeyedRead, group_pairs, is_key, key_parameters
+from roomcast.core.records import record_columns
+from roomcast.uploads.models import File, FileRecord, FileRow, blob_name, file_id
 
 _FILES = table(File)
 _LOCK_FILES = (
@@ -48,14 +50,19 @@ async def lock_file(session: AsyncSession, file_id: UUID | None) -> File | None:
     return (await session.exec(wanted.execution_options(populate_existing=True))).first()
 
 
-async def files_by_message(session: AsyncSession, message_ids: Collection[UUID]) -> dict[UUID, list[File]]:
-    """The attachments of each message, in order."""
-    attachments = select(File).where(col(File.message_id).in_(message_ids)).order_by(col(File.position))
-    found: dict[UUID, list[File]] = {}
-    for file in await session.exec(attachments):
-        if file.message_id is not None:
-            found.setdefault(file.message_id, []).append(file)
-    return found
+_ATTACHMENTS = (
+    sa.select(*record_columns(FileRecord, File)).where(is_key([col(File.message_id)])).order_by(col(File.position))
+)
+
+
+def _by_message(files: Sequence[File]) -> dict[UUID, list[File]]:
+    return group_pairs([(file.message_id, file) for file in files if file.message_id is not None])
+
+
+files_by_message: KeyedRead[UUID, list[File]] = KeyedRead(
+    lambda message_ids: DirectQuery(_ATTACHMENTS, key_parameters(message_ids), FileRecord), _by_message
+)
+"""The attachments of each message, in order."""
 
 
 async def unused_count(session: AsyncSession, actor: Actor) -> int:

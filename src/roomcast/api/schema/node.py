@@ -4,25 +4,29 @@ from typing import Any, ClassVar
 
 import strawberry
 
-from roomcast.accounts.models import Session, User
+from roomcast.accounts.models import Session, User, UserRecord
 from roomcast.api.context import SHARED
 from roomcast.core.actor import Actor
 from roomcast.core.audit import AuditEntry
 from roomcast.core.ids import Kind, global_id
-from roomcast.messages.models import Message
+from roomcast.messages.models import Message, MessageRecord
 from roomcast.messages.threads import Thread
-from roomcast.rooms.models import Membership, Room
-from roomcast.uploads.models import File
+from roomcast.rooms.models import Membership, Room, RoomRecord
+from roomcast.uploads.models import File, FileRecord
 
 KINDS: dict[type[Any], Kind] = {
     Actor: "viewer",
     User: "user",
+    UserRecord: "user",
     Session: "session",
     Room: "room",
+    RoomRecord: "room",
     Message: "msg",
+    MessageRecord: "msg",
     Thread: "thread",
     AuditEntry: "audit",
     File: "file",
+    FileRecord: "file",
 }
 """The prefix of the global ids of each row type."""
 

@@ -61,7 +61,7 @@ class Presence:
 
 @strawberry.type(description="An account as other users see it.")
 class User(Node):
-    row: ClassVar = models.User
+    row: ClassVar = models.User, models.UserRecord
     username: str = strawberry.field(
         description="Unique without regard to case and look-alikes. It never changes. `@username` mentions the user."
     )

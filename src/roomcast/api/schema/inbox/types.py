@@ -98,10 +98,11 @@ async def load_shown_rooms(update: InboxUpdate, context: Context) -> InboxUpdate
     A room that the viewer could read when it was counted, and cannot read now, is not shown: it is reported as removed.
     """
     if isinstance(update, FullUpdate):
-        found = await context.read(queries.readable_rooms, context.actor, [room.room_id for room in update.rooms])
+        room_ids = [room.room_id for room in update.rooms]
+        found = await context.read_direct(queries.rooms_read(context.actor, room_ids))
         shown: InboxUpdate = replace(update, rooms=[room for room in update.rooms if room.room_id in found])
     elif isinstance(update, CountsUpdate):
-        found = await context.read(queries.readable_rooms, context.actor, [update.room.room_id])
+        found = await context.read_direct(queries.rooms_read(context.actor, [update.room.room_id]))
         shown = update if found else ListUpdate(update.room.room_id, RoomListChange.REMOVED)
     else:
         return update

@@ -9,14 +9,13 @@ from roomcast.api.context import Context, Info
 from roomcast.api.schema.connections import After, Before, ConnectionPage, First, Last, connection_of
 from roomcast.api.schema.messages.inputs import MessageSearchFilter
 from roomcast.api.schema.messages.types import Message, MessageConnection, MessageSearchConnection, SearchHit
-from roomcast.api.schema.rooms.history import history
+from roomcast.api.schema.rooms.history import page_request, readable_history
 from roomcast.api.schema.rooms.types import AroundArgument, ThreadRootArgument
 from roomcast.core.actor import Actor
 from roomcast.core.errors import NotFound
 from roomcast.core.ids import local_id
 from roomcast.core.paging import Page, Window, window
 from roomcast.messages import models, queries, search
-from roomcast.rooms import queries as rooms
 
 
 @strawberry.type
@@ -48,10 +47,8 @@ class Query:
         around: AroundArgument = None,
         thread_root_id: ThreadRootArgument = None,
     ) -> ConnectionPage:
-        context = info.context
-        view = await context.read(rooms.readable_room, context.actor, local_id("room", room_id))
-        context.room_heads.prime(view.room.id, view.head)
-        return await history(context, view.room.id, (first, after, last, before), around, thread_root_id)
+        request = page_request((first, after, last, before), around, thread_root_id)
+        return await readable_history(info.context, local_id("room", room_id), request)
 
     @strawberry.field(
         graphql_type=MessageSearchConnection | None,

@@ -1,5 +1,7 @@
 """Pages of the messages of a room: its history and its pinned messages."""
 
+from dataclasses import dataclass
+from typing import Any
 from uuid import UUID
 
 import strawberry
@@ -8,46 +10,74 @@ from sqlmodel.ext.asyncio.session import AsyncSession
 from roomcast.api.context import Context
 from roomcast.api.loaders import Prefetch
 from roomcast.api.schema.connections import ConnectionPage, connection_of
+from roomcast.core.direct_queries import DirectRead, read_together
 from roomcast.core.errors import NotFound
 from roomcast.core.ids import local_id
-from roomcast.core.paging import Page, window
+from roomcast.core.paging import Page, Window, window
 from roomcast.messages import pins, queries, threads
 from roomcast.messages.models import Message
 from roomcast.messages.system_events import user_ids_of
+from roomcast.rooms import queries as rooms
 
 PageArguments = tuple[int | None, str | None, int | None, str | None]
 """first, after, last, before."""
 
 
-async def history(
-    context: Context,
-    room_id: UUID,
-    arguments: PageArguments,
-    around: strawberry.ID | None,
-    thread_root: strawberry.ID | None = None,
-) -> ConnectionPage:
-    """A page of messages and the stream cursor of the same snapshot. The viewer must have access to the room.
+NEWEST = 2**63 - 1
+"""Above the seq of any message."""
 
-    With `around`, the page surrounds that message, and `first` is its size. With `thread_root`, it has only the replies
-    of that thread.
-    """
-    page_window = window(*arguments, newest=True)
+
+@dataclass(frozen=True, slots=True)
+class PageRequest:
+    """With `around`, the page surrounds that message, and `first` is its size. With `thread_root`, it has only the
+    replies of that thread."""
+
+    window: Window
+    around: strawberry.ID | None
+    thread_root: strawberry.ID | None
+
+    def reads(self, room_id: UUID, last_seq: int) -> list[DirectRead[Any]]:
+        """The reads of the page, the last of which returns it. Raises BadUserInput."""
+        root_id = local_id("msg", self.thread_root) if self.thread_root is not None else None
+        place = queries.Place(room_id, last_seq, root_id)
+        if self.around is None:
+            page = queries.history_read(place, self.window)
+        else:
+            page = queries.around_read(place, local_id("msg", self.around), self.window.size)
+        return [page] if self.thread_root is None else [threads.thread_root_read(room_id, root_id), page]
+
+
+def page_request(
+    arguments: PageArguments, around: strawberry.ID | None, thread_root: strawberry.ID | None = None
+) -> PageRequest:
+    """Raises BadUserInput."""
+    return PageRequest(window(*arguments, newest=True), around, thread_root)
+
+
+async def readable_history(context: Context, room_id: UUID | None, request: PageRequest) -> ConnectionPage:
+    """As `history`, for a room that has not been read yet. It is read together with the page, in which rows are left
+    out only from a replica: they need the head of the room first."""
+    readable = rooms.room_read(context.actor, room_id)
+    if context.backend.replicas is not None or room_id is None:
+        view = await context.read_direct(readable)
+        context.room_heads.prime(view.room.id, view.head)
+        return await history(context, view.room.id, request)
+    view, *_, page = await context.read_together(readable, *request.reads(room_id, NEWEST))
+    await context.prefetch(*_content_of(context, page), *_related_to(context, page))
+    return connection_of(page, stream_cursor=context.cursor(room_id, view.head.last_seq))
+
+
+async def history(context: Context, room_id: UUID, request: PageRequest) -> ConnectionPage:
+    """A page of messages and the stream cursor of the same snapshot. The viewer must have access to the room."""
     last_seq = await _last_seq(context, room_id)
 
     async def read(session: AsyncSession) -> Page[tuple[Message]]:
-        root_id = None
-        if thread_root is not None:
-            root_id = await threads.existing_thread_root(session, room_id, local_id("msg", thread_root))
-        place = queries.Place(room_id, last_seq, root_id)
-        if around is None:
-            page = await queries.history(session, place, page_window)
-        else:
-            page = await queries.messages_around(session, place, local_id("msg", around), page_window.size)
-        await _prefetch_content(context, page, session)
-        return page
+        *_, page = await read_together(session, *request.reads(room_id, last_seq))
+        await context.prefetch(*_content_of(context, page), session=session)
+        return page  # type: ignore[no-any-return]
 
     page = await context.read_content({room_id: last_seq}, read)
-    await _prefetch(context, page)
+    await context.prefetch(*_related_to(context, page))
     return connection_of(page, stream_cursor=context.cursor(room_id, last_seq))
 
 
@@ -60,11 +90,11 @@ async def pinned(context: Context, room_id: UUID, first: int | None, after: str 
 
     async def read(session: AsyncSession) -> Page[tuple[Message]]:
         page = await pins.pinned_messages(session, queries.Place(room_id, last_seq), window(first, after))
-        await _prefetch_content(context, page, session)
+        await context.prefetch(*_content_of(context, page), session=session)
         return page
 
     page = await context.read_content({room_id: last_seq}, read)
-    await _prefetch(context, page)
+    await context.prefetch(*_related_to(context, page))
     return connection_of(page, stream_cursor=context.cursor(room_id, last_seq))
 
 
@@ -76,24 +106,25 @@ async def _last_seq(context: Context, room_id: UUID) -> int:
     return head.last_seq
 
 
-async def _prefetch_content(context: Context, page: Page[tuple[Message]], session: AsyncSession) -> None:
-    """Load what belongs to the messages from where they were read."""
-    ids = [message.id for (message,) in page.rows]
-    with_attachments = [message.id for (message,) in page.rows if message.has_attachments]
-    await context.prefetch(
-        Prefetch(frozenset({"reactions"}), context.reactions, ids),
-        Prefetch(frozenset({"attachments"}), context.attachments, with_attachments),
-        session=session,
-    )
-
-
-async def _prefetch(context: Context, page: Page[tuple[Message]]) -> None:
+def _content_of(context: Context, page: Page[tuple[Message]]) -> list[Prefetch]:
+    """What belongs to the messages, and is read from where they were read."""
     messages = [message for (message,) in page.rows]
-    ids = [message.id for message in messages]
+    with_attachments = [message.id for message in messages if message.has_attachments]
+    return [
+        Prefetch(frozenset({"reactions"}), context.reactions, [message.id for message in messages]),
+        Prefetch(frozenset({"attachments"}), context.attachments, with_attachments),
+    ]
+
+
+def _related_to(context: Context, page: Page[tuple[Message]]) -> list[Prefetch]:
+    """What the messages refer to, and is read in the snapshot."""
+    messages = [message for (message,) in page.rows]
     author_ids = {message.author_id for message in messages if message.author_id}
     system_user_ids = user_ids_of(message.system_event for message in messages)  # read only if they are needed
-    await context.prefetch(
+    answered_ids = [message.reply_to_id for message in messages if message.reply_to_id]
+    return [
         Prefetch(frozenset({"author"}), context.users, author_ids),
         Prefetch(frozenset({"systemEvent"}), context.users, system_user_ids),
-        Prefetch(frozenset({"thread"}), context.threads, ids),
-    )
+        Prefetch(frozenset({"thread"}), context.threads, [message.id for message in messages]),
+        Prefetch(frozenset({"replyTo"}), context.messages, answered_ids),
+    ]

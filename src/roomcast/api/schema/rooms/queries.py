@@ -21,7 +21,6 @@ from roomcast.rooms import invites, models, queries
 
 UNREAD_FIELDS = frozenset({"unreadCount", "unreadIsCapped", "mentionCount"})
 LAST_MESSAGE_FIELDS = frozenset({"lastMessage"})
-HEAD_FIELDS = frozenset({"streamCursor", "lastActivityAt"})
 ACTIVE_USER_FIELDS = frozenset({"activeUsers"})
 """Fields whose rows are loaded for a whole page of rooms at once."""
 
@@ -75,22 +74,20 @@ class Query:
         context, actor = info.context, info.context.actor
         page_window = window(first, after, last, before)
         chosen = filter or RoomFilter()
-        unread = messages.has_unread(actor) if chosen.unread_only else None
+        unread = messages.HAS_UNREAD if chosen.unread_only else None
         room_filter = queries.RoomFilter(chosen.membership, chosen.query, chosen.kind, chosen.archived, unread)
-        page = await context.read(queries.rooms, actor, room_filter, order_by, page_window)
-        for room, membership in page.rows:
-            context.rooms.prime(room.id, room)
-            context.memberships.prime((room.id, actor.user_id), membership)
-        ids = [room.id for room, _ in page.rows]
-        member_keys = [(room.id, actor.user_id) for room, membership in page.rows if membership is not None]
+        page = await context.read_direct(queries.room_list_read(actor, room_filter, order_by, page_window))
+        for row in page.rows:
+            remember_room(context, queries.RoomView(*row))
+        ids = [room.id for room, _, _ in page.rows]
+        member_keys = [(room.id, actor.user_id) for room, _, membership in page.rows if membership is not None]
         await context.prefetch(
             Prefetch(UNREAD_FIELDS, context.unread, member_keys),
             Prefetch(LAST_MESSAGE_FIELDS, context.last_messages, ids),
-            Prefetch(HEAD_FIELDS, context.room_heads, ids),
             Prefetch(ACTIVE_USER_FIELDS, context.active_user_ids, ids),
         )
         count = partial(context.read, queries.room_count, actor, room_filter)
-        return connection_of(page, lambda room, _membership: room, count)
+        return connection_of(page, lambda room, _head, _membership: room, count)
 
     @strawberry.field(
         graphql_type=InvitePreview | None,
@@ -109,9 +106,10 @@ class Query:
 async def room_or_none(context: Context, room_id: UUID | None) -> models.Room | None:
     """The room, or None if the viewer may not read it."""
     try:
-        return remember_room(context, await context.read(queries.readable_room, context.actor, room_id))
+        view = await context.read_direct(queries.room_read(context.actor, room_id))
     except NotFound:
         return None
+    return remember_room(context, view)
 
 
 async def member_or_none(context: Context, member_id: str) -> MemberNode | None:

@@ -28,7 +28,7 @@ from roomcast.api.schema.connections import (
     page_nodes,
 )
 from roomcast.api.schema.node import ID_DESCRIPTION, MemberNode, MembershipNode, Node
-from roomcast.api.schema.rooms.history import history, pinned
+from roomcast.api.schema.rooms.history import history, page_request, pinned
 from roomcast.api.schema.scalars import Cursor, Seq
 from roomcast.core.clock import now
 from roomcast.core.errors import NotFound
@@ -113,7 +113,7 @@ describe_enum(
     "members are shown as `RoomMember`."
 )
 class RoomMembership(Node):
-    row: ClassVar = models.Membership, MembershipNode
+    row: ClassVar = models.Membership, models.MembershipRecord, MembershipNode
     role: models.RoomRole = strawberry.field(description="The viewer's role in the room.")
     joined_at: datetime = strawberry.field(description="When the viewer joined.")
     last_read_seq: Seq = strawberry.field(description="The viewer has read all messages up to this `seq`.")
@@ -172,7 +172,7 @@ class RoomPermissions:
     "`RoomMembership`."
 )
 class RoomMember(Node):
-    row: ClassVar = models.Membership, MemberNode
+    row: ClassVar = models.Membership, models.MembershipRecord, MemberNode
     role: models.RoomRole = strawberry.field(description="The member's role in the room.")
     joined_at: datetime = strawberry.field(description="When the member joined.")
     last_read_seq: Seq = strawberry.field(description="The member has read all messages up to this `seq`.")
@@ -212,7 +212,7 @@ class RoomMemberConnection:
 
 @strawberry.type(description="A place where users exchange messages: a channel or a direct conversation.")
 class Room(Node):
-    row: ClassVar = models.Room
+    row: ClassVar = models.Room, models.RoomRecord
     kind: models.RoomKind = strawberry.field(description="Whether it is a channel or a direct conversation.")
     visibility: models.RoomVisibility = strawberry.field(description="Who can read the room.")
     name: str | None = strawberry.field(
@@ -281,7 +281,7 @@ class Room(Node):
         around: AroundArgument = None,
         thread_root_id: ThreadRootArgument = None,
     ) -> ConnectionPage:
-        return await history(info.context, room.id, (first, after, last, before), around, thread_root_id)
+        return await history(info.context, room.id, page_request((first, after, last, before), around, thread_root_id))
 
     @strawberry.field(
         graphql_type=LazyMessages, metadata=SHARED, description="The pinned messages, the newest pin first."

@@ -18,7 +18,7 @@ from roomcast.uploads.links import Purpose
 
 @strawberry.type(description="A file that is attached to a message.")
 class Attachment(Node):
-    row: ClassVar = models.File
+    row: ClassVar = models.File, models.FileRecord
     filename: str = strawberry.field(description="The name to show and to save as, without a path.")
     content_type: str = strawberry.field(
         description="The type detected from the bytes, or else the type that the sender declared."
