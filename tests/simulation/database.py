@@ -7,12 +7,12 @@ from collections.abc import AsyncIterator, Callable, Collection, Iterator, Mappi
 from contextlib import ExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from typing import Any, TypeVar, cast
+from typing import Any, NamedTuple, TypeVar, cast
 from unittest.mock import patch
 from uuid import UUID
 
 from roomcast.accounts import queries as accounts
-from roomcast.accounts.models import Session, User
+from roomcast.accounts.models import Session, SessionState, UserRole
 from roomcast.core import event_log
 from roomcast.core.clock import now
 from roomcast.core.epoch import Epoch
@@ -250,18 +250,26 @@ async def _unread_threads(
     return await session.ask(lambda store: list(filter(is_asked_for, store.unread_threads(user_id))))
 
 
-async def _session_states(session: FakeSession, ids: Collection[UUID]) -> dict[UUID, tuple[Session, User]]:
-    def question(store: InMemoryStore) -> dict[UUID, tuple[Session, User]]:
+class FoundSession(NamedTuple):
+    """A row of `accounts.queries.session_states`."""
+
+    id: UUID
+    user_id: UUID
+    role: str
+    banned_at: datetime | None
+    expires_at: datetime
+    revoked_at: datetime | None
+
+
+async def _session_states(session: FakeSession, ids: Collection[UUID]) -> dict[UUID, SessionState]:
+    def question(store: InMemoryStore) -> dict[UUID, SessionState]:
         found = [store.sessions[id_] for id_ in ids if id_ in store.sessions]
-        return {one.id: (one.model_copy(), _user(one.user_id)) for one in found}
+        return {
+            one.id: FoundSession(one.id, one.user_id, UserRole.MEMBER, None, one.expires_at, one.revoked_at)
+            for one in found
+        }
 
     return await session.ask(question)
-
-
-def _user(id_: UUID) -> User:
-    return User(
-        id=id_, username="a", username_key="a", display_name="A", search_key="", password_hash="", created_at=BEGINNING
-    )
 
 
 async def _sessions_ended_since(session: FakeSession, moment: datetime) -> Sequence[tuple[UUID, datetime | None]]:

@@ -55,11 +55,9 @@ class DirectRead(Generic[Result_co]):
     finish: Callable[..., Result_co]
 
 
-async def fetch(
-    session: AsyncSession, statement: Executable, parameters: Mapping[str, Any] | None = None
-) -> Sequence[Row[*tuple[Any, ...]]]:
+async def fetch(session: AsyncSession, statement: Executable) -> Sequence[Row[*tuple[Any, ...]]]:
     """All rows of a statement as tuples, with models in them where the statement selects models."""
-    return (await AsyncSession.execute(session, statement, parameters)).all()
+    return (await AsyncSession.execute(session, statement)).all()
 
 
 async def count(session: AsyncSession, statement: Executable) -> int:
