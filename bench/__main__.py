@@ -33,18 +33,18 @@ Part = Callable[..., Awaitable[list[Row]]]
 
 PARTS: dict[str, Part] = {
     "fanout": fanout.rows,
-    "connecting": connecting.rows,
-    "stalled": stalled.rows,
     "sending": sending.rows,
-    "partitions": partitions.rows,
     "pages": pages.rows,
-    "peers": peers.rows,
     "history": history.rows,
     "memory": memory.rows,
-    "logins": logins.rows,
+    "connecting": connecting.rows,
     "storm": storm.rows,
+    "stalled": stalled.rows,
     "processes": processes.rows,
     "starting": starting.rows,
+    "peers": peers.rows,
+    "partitions": partitions.rows,
+    "logins": logins.rows,
     "hostile": hostile.rows,
 }
 """The parts of the benchmark. With `quick` a part runs in small, to show that it works."""

