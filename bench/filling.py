@@ -59,7 +59,7 @@ async def analyze(db: Database) -> None:
     """Update the planner statistics, as PostgreSQL's autovacuum does within a minute. SQLite has nothing like it."""
     if not db.is_sqlite:
         async with db.work() as work:
-            await work.session.exec(sa.text("ANALYZE"))
+            await (await work.session.connection()).execute(sa.text("ANALYZE"))
 
 
 async def _insert_messages(session: AsyncSession, room_id: UUID, author_id: UUID, first: int, last: int) -> None:
