@@ -100,7 +100,8 @@ def reason_without_yoga() -> str | None:
     except FileNotFoundError:
         return "Node is not installed"
     except subprocess.CalledProcessError as error:
-        return error.stderr.strip() or f"Node ends with status {error.returncode}"
+        said = [line for line in error.stderr.splitlines() if "Error" in line]
+        return said[0] if said else f"Node ends with status {error.returncode}"
     return None
 
 
