@@ -24,7 +24,10 @@ from roomcast.core.records import record_columns
 from roomcast.messages.models import Message, MessageRecord
 from roomcast.rooms.models import Membership, MembershipRecord, Room, RoomRecord
 from roomcast.uploads.models import File, FileRecord
+from tests.api_clients import UserClient
+from tests.messages.documents import REACT
 from tests.running_app import RunningApp
+from tests.statements import statements
 
 MOMENT = datetime(2026, 1, 2, 3, 4, 5, 60_708, UTC)
 
@@ -147,3 +150,31 @@ async def test_a_page_through_the_driver_is_the_page_of_sqlalchemy(app: RunningA
             assert [row.room_id for (row,) in found.rows] == [row.room_id for (row,) in expected.rows], wanted
             assert found.cursors == expected.cursors
             assert (found.has_next, found.has_previous) == (expected.has_next, expected.has_previous), wanted
+
+
+PAGE = (
+    "query($id: ID!) { messages(roomId: $id, last: 20) { streamCursor edges { cursor node { body author { username } "
+    "reactions { count viewerHasReacted } replyTo { body author { username } } } } } }"
+)
+
+
+async def test_a_page_needs_as_many_statements_for_many_messages_as_for_one(
+    app: RunningApp, bob: UserClient, cleo: UserClient
+) -> None:
+    room_id = await bob.create_room("den", memberIds=[cleo.id])
+    [first] = await bob.send_messages(room_id, "one")
+    await bob.send(room_id, "a reply", replyToId=first["id"])
+    await bob.mutate(REACT, messageId=first["id"], emoji="👍")
+    found, pages = [], []
+    for _ in range(2):
+        with statements() as executed:
+            pages.append((await cleo.execute(PAGE, id=room_id))["messages"]["edges"])
+        found.append(len(executed))
+        for message in [*await cleo.send_messages(room_id, "two", "three"), first]:
+            await cleo.send(room_id, "a reply", replyToId=message["id"])
+            await cleo.mutate(REACT, messageId=message["id"], emoji="👍")
+    assert found[0] == found[1] <= 6
+    assert len(pages[1]) == 7
+    [own] = [edge["node"] for edge in pages[1] if edge["node"]["body"] == "two"]
+    assert own["reactions"] == [{"count": 1, "viewerHasReacted": True}]
+    assert pages[1][-1]["node"]["replyTo"] == {"body": "one", "author": {"username": "bob"}}

@@ -76,6 +76,10 @@ class Loader(DataLoader[Key, Row | None]):
         """Those of the keys whose rows are not loaded yet, each once."""
         return [key for key in dict.fromkeys(keys) if key not in self._rows]
 
+    def loaded(self, keys: Iterable[Key]) -> list[Row]:
+        """The rows of those of the keys that have been loaded and exist."""
+        return [row for key in keys if (row := self._rows.get(key)) is not None]
+
     def store(self, keys: Iterable[Key], found: Mapping[Key, Row]) -> None:
         """Store what a read has found for these keys."""
         for key in keys:

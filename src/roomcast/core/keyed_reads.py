@@ -42,13 +42,18 @@ def records_by(model: type[Model], record: type[Model], *columns: str) -> KeyedR
     )
 
 
-def is_key(columns: Sequence[sa.SQLColumnExpression[Any]]) -> sa.ColumnElement[bool]:
-    """The condition that these columns equal one of the keys. `key_parameters` has its parameters."""
+def is_key(columns: Sequence[sa.SQLColumnExpression[Any]], *, searched: int | None = None) -> sa.ColumnElement[bool]:
+    """The condition that these columns equal one of the keys. `key_parameters` has its parameters.
+
+    `searched`: the number of the first columns by which SQLite may search the table; None for all.
+    """
     keys: sa.BindParameter[Any] = sa.bindparam("keys", expanding=True)
     if len(columns) == 1:
         return columns[0].in_(keys)
     # SQLite uses no index for tuples and would read the whole table. It uses one for a condition on a single column.
-    each = [column.in_(sa.bindparam(f"keys_{number}", expanding=True)) for number, column in enumerate(columns)]
+    each = [
+        column.in_(sa.bindparam(f"keys_{number}", expanding=True)) for number, column in enumerate(columns[:searched])
+    ]
     return sa.and_(sa.tuple_(*columns).in_(keys), *each)
 
 

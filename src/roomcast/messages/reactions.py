@@ -99,7 +99,7 @@ _GROUPS = (
     .order_by(func.min(Reaction.created_at), col(Reaction.emoji))
 )
 _OWN = sa.select(col(Reaction.message_id), col(Reaction.user_id), col(Reaction.emoji)).where(
-    is_key([col(Reaction.message_id), col(Reaction.user_id)])
+    is_key([col(Reaction.message_id), col(Reaction.user_id)], searched=1)  # not by user: they may have any number
 )
 
 reaction_groups: KeyedRead[UUID, list[ReactionGroup]] = KeyedRead(

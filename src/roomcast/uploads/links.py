@@ -11,6 +11,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import lru_cache
 from typing import Literal
 from uuid import UUID
 
@@ -24,6 +25,9 @@ FILE_LINK_WINDOW = timedelta(minutes=15)
 AVATAR_LINK_WINDOW = timedelta(days=1)
 """The window for avatars, which all users may see."""
 
+CACHED_PATHS = 4_000
+"""A page shows the pictures of the same few users many times."""
+
 
 @dataclass(frozen=True, slots=True)
 class Links:
@@ -32,9 +36,7 @@ class Links:
     keys: Sequence[bytes]
 
     def path(self, purpose: Purpose, file_id: UUID, until: datetime, reader: UUID | None = None) -> str:
-        end, whose = math.ceil(until.timestamp()), f"&reader={reader}" if reader else ""
-        signature = _signature(self.keys[0], purpose, file_id, end, str(reader or ""))
-        return f"/{purpose}/{file_id}?until={end}{whose}&signature={signature}"
+        return _path(self.keys[0], purpose, file_id, math.ceil(until.timestamp()), reader)
 
     def read_path(
         self,
@@ -46,8 +48,7 @@ class Links:
     ) -> str:
         """The download path for this user; None: for everybody."""
         seconds = window.total_seconds()
-        end = (moment.timestamp() // seconds + 2) * seconds
-        return self.path(purpose, file_id, datetime.fromtimestamp(end, moment.tzinfo), reader)
+        return _path(self.keys[0], purpose, file_id, int((moment.timestamp() // seconds + 2) * seconds), reader)
 
     def check(
         self, purpose: Purpose, file_id: UUID, until: str, signature: str, moment: datetime, reader: str = ""
@@ -61,6 +62,12 @@ class Links:
         if left <= timedelta(0):
             raise Forbidden("This address has expired: query it again.")
         return left
+
+
+@lru_cache(maxsize=CACHED_PATHS)
+def _path(key: bytes, purpose: Purpose, file_id: UUID, end: int, reader: UUID | None) -> str:
+    whose, signature = f"&reader={reader}" if reader else "", _signature(key, purpose, file_id, end, str(reader or ""))
+    return f"/{purpose}/{file_id}?until={end}{whose}&signature={signature}"
 
 
 def _signature(key: bytes, purpose: Purpose, file_id: UUID, end: int, reader: str) -> str:

@@ -64,6 +64,7 @@ async def readable_history(context: Context, room_id: UUID | None, request: Page
         return await history(context, view.room.id, request)
     view, *_, page = await context.read_together(readable, *request.reads(room_id, NEWEST))
     await context.prefetch(*_content_of(context, page), *_related_to(context, page))
+    await context.prefetch(*_authors_of_answered(context, page))
     return connection_of(page, stream_cursor=context.cursor(room_id, view.head.last_seq))
 
 
@@ -78,6 +79,7 @@ async def history(context: Context, room_id: UUID, request: PageRequest) -> Conn
 
     page = await context.read_content({room_id: last_seq}, read)
     await context.prefetch(*_related_to(context, page))
+    await context.prefetch(*_authors_of_answered(context, page))
     return connection_of(page, stream_cursor=context.cursor(room_id, last_seq))
 
 
@@ -95,6 +97,7 @@ async def pinned(context: Context, room_id: UUID, first: int | None, after: str 
 
     page = await context.read_content({room_id: last_seq}, read)
     await context.prefetch(*_related_to(context, page))
+    await context.prefetch(*_authors_of_answered(context, page))
     return connection_of(page, stream_cursor=context.cursor(room_id, last_seq))
 
 
@@ -121,10 +124,26 @@ def _related_to(context: Context, page: Page[tuple[Message]]) -> list[Prefetch]:
     messages = [message for (message,) in page.rows]
     author_ids = {message.author_id for message in messages if message.author_id}
     system_user_ids = user_ids_of(message.system_event for message in messages)  # read only if they are needed
-    answered_ids = [message.reply_to_id for message in messages if message.reply_to_id]
+    viewer_id = context.viewer.user_id if context.viewer else None
+    own = [(message.id, viewer_id) for message in messages] if viewer_id else []
+    answered_ids = _answered_ids(page)
+    for message in messages:  # most answers are near to what they answer
+        if message.id in answered_ids:
+            context.messages.prime(message.id, message)
     return [
         Prefetch(frozenset({"author"}), context.users, author_ids),
         Prefetch(frozenset({"systemEvent"}), context.users, system_user_ids),
         Prefetch(frozenset({"thread"}), context.threads, [message.id for message in messages]),
+        Prefetch(frozenset({"viewerHasReacted"}), context.own_emoji, own),
         Prefetch(frozenset({"replyTo"}), context.messages, answered_ids),
     ]
+
+
+def _authors_of_answered(context: Context, page: Page[tuple[Message]]) -> list[Prefetch]:
+    """Read when the messages that are answered have been loaded."""
+    authors = {message.author_id for message in context.messages.loaded(_answered_ids(page)) if message.author_id}
+    return [Prefetch(frozenset({"author"}), context.users, authors)]
+
+
+def _answered_ids(page: Page[tuple[Message]]) -> set[UUID]:
+    return {message.reply_to_id for (message,) in page.rows if message.reply_to_id}

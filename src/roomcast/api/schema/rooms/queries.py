@@ -86,6 +86,8 @@ class Query:
             Prefetch(LAST_MESSAGE_FIELDS, context.last_messages, ids),
             Prefetch(ACTIVE_USER_FIELDS, context.active_user_ids, ids),
         )
+        last_authors = {message.author_id for message in context.last_messages.loaded(ids) if message.author_id}
+        await context.prefetch(Prefetch(frozenset({"author"}), context.users, last_authors))
         count = partial(context.read, queries.room_count, actor, room_filter)
         return connection_of(page, lambda room, _head, _membership: room, count)
 
