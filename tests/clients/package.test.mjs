@@ -208,6 +208,24 @@ test("who is typing is shown to others", async (t) => {
   await until(hers.users, (found) => found.length === 0);
 });
 
+test("the list of rooms counts what is unread, and knows who is there", async (t) => {
+  const ann = await signUp(t);
+  const first = await ann.createRoom(`den ${Date.now()}`);
+  const bob = await signUp(t);
+  await bob.join({ roomId: first.id });
+  const list = bob.openRoomList();
+  const present = bob.presence(first.id);
+  const room = ann.openRoom(first.id);
+  t.after(() => (list.close(), present.close(), room.close()));
+  await until(list.rooms, (rooms) => rooms?.length === 1);
+  room.send("hello");
+  await until(list.rooms, ([{ viewerMembership }]) => viewerMembership.unreadCount === 1);
+  const second = await bob.createRoom(`loft ${Date.now()}`);
+  await until(list.rooms, (rooms) => rooms.length === 2 && rooms[0].id === second.id);
+  await until(present.users, (users) => users.length === 2);
+  ann.close();
+});
+
 test("a file is uploaded and shown with its message", async (t) => {
   const roomcast = await signUp(t);
   const { id } = await roomcast.createRoom(`den ${Date.now()}`);

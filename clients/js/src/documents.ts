@@ -47,6 +47,23 @@ export interface RoomSummary {
   viewerMembership: { unreadCount: number; mentionCount: number; lastReadSeq: number } | null;
 }
 
+export interface RoomUnread {
+  roomId: string;
+  unreadCount: number;
+  mentionCount: number;
+  lastReadSeq: number;
+}
+
+export type InboxEvent =
+  | { __typename: "InboxSnapshot"; rooms: readonly RoomUnread[] }
+  | { __typename: "UnreadChanged"; unread: RoomUnread }
+  | { __typename: "RoomListChanged"; roomId: string; room: RoomSummary | null };
+
+/** `state`: ACTIVE or IDLE; users who are OFFLINE are not listed. */
+export interface PresentUser extends User {
+  presence: { state: string; statusText: string | null; statusEmoji: string | null };
+}
+
 export interface MessagePage {
   nodes: readonly Message[];
   pageInfo: { hasPreviousPage: boolean; startCursor: string | null };
@@ -132,3 +149,18 @@ export const ROOM_EVENTS = `subscription RoomEvents($roomId: ID!, $after: Cursor
     ... on StreamEnded { reason }
   }
 } ${MESSAGE_PARTS}`;
+export const INBOX_EVENTS = `subscription Inbox {
+  inboxEvents {
+    __typename
+    ... on InboxSnapshot { rooms { ...UnreadParts } }
+    ... on UnreadChanged { unread { ...UnreadParts } }
+    ... on RoomListChanged { roomId room { ...RoomParts } }
+  }
+}
+fragment UnreadParts on RoomUnread { roomId unreadCount mentionCount lastReadSeq } ${ROOM_PARTS}`;
+export const PRESENCE = `subscription Presence($roomId: ID!) {
+  presence(roomId: $roomId) { snapshot users { ${USER} presence { state statusText statusEmoji } } }
+}`;
+export const SET_PRESENCE = `mutation SetPresence($input: SetPresenceInput!) {
+  setPresence(input: $input) { ${ERRORS} }
+}`;

@@ -16,7 +16,9 @@ import {
 import { RoomcastError } from "./errors.js";
 import { post, type Variables } from "./http.js";
 import { Outbox } from "./outbox.js";
+import { Presence } from "./presence.js";
 import { repeatUntilAnswered } from "./retry.js";
+import { RoomList } from "./room-list.js";
 import { OpenRoom, type OpenRoomOptions } from "./room.js";
 import { openSocket, type Socket } from "./socket.js";
 import { memoryStorage, type Storage } from "./storage.js";
@@ -163,6 +165,16 @@ export class Roomcast {
   /** Loads the newest messages, and follows the room until it is closed. */
   openRoom(roomId: string, options: OpenRoomOptions = {}): OpenRoom {
     return new OpenRoom(this, roomId, options);
+  }
+
+  /** Loads the rooms of the user with their unread counts, and keeps them current until it is closed. */
+  openRoomList(): RoomList {
+    return new RoomList(this);
+  }
+
+  /** Who is there in a room, until it is closed. */
+  presence(roomId: string): Presence {
+    return new Presence(this, roomId);
   }
 
   typing(roomId: string): Typing {

@@ -1,4 +1,4 @@
-/** Who is typing in a room. Passing signals: nothing is stored, and a lost one is replaced by the next. */
+/** Who else is typing in a room. Passing signals: nothing is stored, and a lost one is replaced by the next. */
 import { SET_TYPING, TYPING, type User } from "./documents.js";
 import type { Roomcast } from "./roomcast.js";
 import { Store } from "./store.js";
@@ -41,7 +41,8 @@ export class Typing {
 
   #show(users: readonly User[], expiresInMs: number): void {
     clearTimeout(this.#expiry);
-    if (users.length > 0) this.#expiry = setTimeout(() => this.users.set([]), expiresInMs);
-    this.users.set(users);
+    const others = users.filter(({ id }) => id !== this.roomcast.session.get()?.userId);
+    if (others.length > 0) this.#expiry = setTimeout(() => this.users.set([]), expiresInMs);
+    this.users.set(others);
   }
 }
