@@ -1,10 +1,11 @@
 """`roomcast copy --follow` moves a server that is in use to the other kind of database, and back.
 
 Clients send and stream all the time. The copy is killed once. At the end every acknowledged message is there once, and
-every stream has received every event once.
+every stream has received every event once. With ROOMCAST_TEST_CHAOS=full there are a million messages.
 """
 
 import asyncio
+import os
 import re
 import sys
 import uuid
@@ -17,14 +18,11 @@ from uuid import UUID
 import httpx
 import pytest
 import pytest_asyncio
-import sqlalchemy as sa
 from websockets.exceptions import WebSocketException
 
+from bench.filling import fill, open_database
 from roomcast.core import migrations
-from roomcast.core.clock import now
-from roomcast.core.ids import local_id, uuid7
-from roomcast.maintenance import databases
-from roomcast.tables import metadata
+from roomcast.core.ids import local_id
 from tests import servers
 from tests.api_clients import ROOM_EVENTS, GraphQLErrors, Json, UserClient, sign_up
 from tests.maintenance.conftest import seqs
@@ -32,7 +30,9 @@ from tests.process import SERVE, Process
 
 pytestmark = pytest.mark.deployment
 
-OLD_MESSAGES = 10_000
+FULL = os.environ.get("ROOMCAST_TEST_CHAOS") == "full"
+OLD_MESSAGES = 1_000_000 if FULL else 10_000
+COPY_SECONDS = 1_800 if FULL else 120
 SENDERS, READERS = 4, 4
 FREEZE_SECONDS = 5.0
 
@@ -109,7 +109,7 @@ async def copy(source: str, target: str, folder: Path, *, until: bytes | None = 
     )
     assert process.stderr is not None
     said = b""
-    async with asyncio.timeout(120):
+    async with asyncio.timeout(COPY_SECONDS):
         while line := await process.stderr.readline():
             said += line
             if until is not None and until in line:
@@ -129,7 +129,8 @@ async def test_clients_follow_a_copy_and_lose_nothing(urls: tuple[str, str], tmp
         await old.start()
         async with await sign_up(old.app, "ann") as ann:
             room_id = await ann.create_room("den")
-        await _fill(source, _uuid("room", room_id), _uuid("user", ann.id))
+        async with open_database(source) as db:
+            await fill(db, _uuid("room", room_id), _uuid("user", ann.id), OLD_MESSAGES, findable=True)
         crowd = Crowd(old, ann, room_id)
         said, log = await _move(crowd, new, urls, tmp_path)
     finally:
@@ -143,18 +144,6 @@ async def test_clients_follow_a_copy_and_lose_nothing(urls: tuple[str, str], tmp
     assert all(refusal["retryable"] for refusal in crowd.refusals)
     for seen in crowd.received:
         assert seen == list(range(seen[0], log[-1] + 1))
-
-
-async def _fill(url: str, room_id: UUID, author_id: UUID) -> None:
-    """Append OLD_MESSAGES to the room."""
-    heads, messages = metadata.tables["room_heads"], metadata.tables["messages"]
-    async with databases.engine(url) as engine, engine.begin() as connection:
-        last = (await connection.execute(sa.select(heads.c.last_seq))).scalar_one()
-        row = {"room_id": room_id, "author_id": author_id, "body": "old", "content_digest": "", "created_at": now()}
-        row |= {"kind": "USER", "revision": 1}
-        seqs_of_old = range(last + 1, last + 1 + OLD_MESSAGES)
-        await connection.execute(sa.insert(messages), [{**row, "id": uuid7(), "seq": seq} for seq in seqs_of_old])
-        await connection.execute(sa.update(heads).values(last_seq=seqs_of_old[-1], last_activity_seq=seqs_of_old[-1]))
 
 
 async def _move(crowd: Crowd, new: Process, urls: tuple[str, str], folder: Path) -> tuple[str, list[int]]:

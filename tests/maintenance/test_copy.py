@@ -129,27 +129,39 @@ async def test_clients_resume_at_the_copy_and_search_finds_messages(urls: tuple[
     assert len(found["searchMessages"]["nodes"]) == 2
 
 
-@pytest.mark.parametrize("urls", ["sqlite to postgresql", "postgresql to sqlite"], indirect=True)
-async def test_a_killed_copy_continues_and_no_server_starts_on_half_of_it(
-    urls: tuple[str, str], tmp_path: Path
+@pytest.mark.parametrize(
+    ("urls", "number", "code", "last"),
+    [
+        ("sqlite to postgresql", signal.SIGKILL, -signal.SIGKILL, ""),
+        ("postgresql to sqlite", signal.SIGKILL, -signal.SIGKILL, ""),
+        ("sqlite to postgresql", signal.SIGINT, 130, "Interrupted. Run the same command again to continue."),
+    ],
+    indirect=["urls"],
+)
+async def test_an_interrupted_copy_continues_and_no_server_starts_on_half_of_it(
+    urls: tuple[str, str], number: signal.Signals, code: int, last: str, tmp_path: Path
 ) -> None:
     source, target = urls
     await fill(source, 40)
     program = (
-        "import os, signal, sys, asyncio\n"
-        "from roomcast.maintenance import copying, rows\n"
-        "rows.BATCH_ROWS, left, write = 7, int(sys.argv[3]), rows.write_rows\n"
+        "import os\n"
+        "from roomcast.cli import main\n"
+        "from roomcast.maintenance import rows\n"
+        "rows.BATCH_ROWS, left, write = 7, 30, rows.write_rows\n"
         "async def write_rows(*arguments):\n"
         "    global left\n"
         "    await write(*arguments)\n"
         "    left -= 1\n"
-        "    if not left: os.kill(os.getpid(), signal.SIGKILL)\n"
+        f"    if not left: os.kill(os.getpid(), {int(number)})\n"
         "rows.write_rows = write_rows\n"
-        "asyncio.run(copying.copy(sys.argv[1], sys.argv[2], print))\n"
+        "main()\n"
     )
-    command = [sys.executable, "-c", program, source, target, "30"]
-    killed = await asyncio.to_thread(subprocess.run, command, capture_output=True, text=True, timeout=60)
-    assert killed.returncode == -signal.SIGKILL, killed.stderr
+    command = [sys.executable, "-c", program, "copy", "--from", source, "--to", target]
+    stopped = await asyncio.to_thread(
+        lambda: subprocess.run(command, capture_output=True, text=True, timeout=60, cwd=tmp_path)
+    )
+    assert stopped.returncode == code, stopped.stderr
+    assert stopped.stderr.splitlines()[-1:] == [last] or not last
     with pytest.raises(WrongSetting, match="unfinished copy"):
         await prepare_database(settings_for(target, tmp_path))
     said: list[str] = []

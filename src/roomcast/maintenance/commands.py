@@ -78,11 +78,18 @@ def copy(
     if not target:
         raise WrongSetting("--to: name the database to copy to")
     files = _copier_of_files(load_settings(), from_storage, to_storage)
-    if follow:
-        followed = _run(following.follow(source, target, _say, files))
-        _say(f"Copied and verified {followed.rows:,} rows. The source was locked for {followed.frozen_seconds:.2f} s.")
-    else:
-        _say(f"Copied and verified {_run(copying.copy(source, target, _say, files)):,} rows.")
+    try:
+        if follow:
+            followed = _run(following.follow(source, target, _say, files))
+            locked = f"The source was locked for {followed.frozen_seconds:.2f} s."
+            _say(f"Copied and verified {followed.rows:,} rows. {locked}")
+        else:
+            _say(f"Copied and verified {_run(copying.copy(source, target, _say, files)):,} rows.")
+    except KeyboardInterrupt:
+        _say(
+            "Interrupted. Run the same command again to continue" + ("; --abort gives the copy up." if follow else ".")
+        )
+        raise
     _say("Start the servers with the new ROOMCAST_DATABASE_URL and the same keys; see docs/backup.md.")
 
 
