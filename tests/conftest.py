@@ -49,13 +49,22 @@ def postgres_server() -> Iterator[servers.Server]:
 
 
 @pytest.fixture(scope="session")
-def postgres_template(postgres_server: servers.Server) -> str:
-    """The name of a migrated, empty database on that server."""
+def plain_template(postgres_server: servers.Server) -> str:
+    """The name of a migrated, empty database on that server, without partitions."""
     url = run_in_own_loop(servers.create_database(postgres_server.url, "roomcast_template"))
     run_in_own_loop(migrations.upgrade(url))
-    if partition_count := os.environ.get("ROOMCAST_TEST_PARTITIONS"):
-        run_in_own_loop(partition(url, int(partition_count)))
     return "roomcast_template"
+
+
+@pytest.fixture(scope="session")
+def postgres_template(postgres_server: servers.Server, plain_template: str) -> str:
+    """The same with the number of partitions that ROOMCAST_TEST_PARTITIONS names."""
+    partition_count = os.environ.get("ROOMCAST_TEST_PARTITIONS")
+    if not partition_count:
+        return plain_template
+    url = run_in_own_loop(servers.create_database(postgres_server.url, "roomcast_partitions", plain_template))
+    run_in_own_loop(partition(url, int(partition_count)))
+    return "roomcast_partitions"
 
 
 @pytest.fixture(scope="session")
@@ -63,15 +72,22 @@ def databases(postgres_server: servers.Server, postgres_template: str) -> Databa
     return Databases(postgres_server.url, postgres_template)
 
 
+@pytest.fixture(scope="session")
+def plain_databases(postgres_server: servers.Server, plain_template: str) -> Databases:
+    return Databases(postgres_server.url, plain_template)
+
+
 @pytest_asyncio.fixture(params=DATABASES)
 async def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[str]:
-    """The URL of a fresh, migrated database. Tests that use it run once per kind of database."""
+    """The URL of a fresh, migrated database. Tests that use it run once per kind of database. Those with the marker
+    `plain_tables` get one without partitions."""
     if request.param == "sqlite":
         path = tmp_path / "roomcast.db"
         shutil.copy(request.getfixturevalue("sqlite_template"), path)
         yield f"sqlite:///{path}"
         return
-    databases: Databases = request.getfixturevalue("databases")
+    is_plain = request.node.get_closest_marker("plain_tables") is not None
+    databases: Databases = request.getfixturevalue("plain_databases" if is_plain else "databases")
     url = await databases.take()
     yield url
     await databases.give_back(url)

@@ -6,6 +6,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from roomcast.core import migrations
 
 ROOT = Path(__file__).parent.parent
@@ -27,6 +29,7 @@ async def alembic(*arguments: str, database_url: str, **settings: str) -> tuple[
     return done.returncode, done.stdout
 
 
+@pytest.mark.plain_tables
 async def test_alembic_migrates_down_and_up(database_url: str, tmp_path: Path) -> None:
     place = {"database_url": database_url, "data_dir": str(tmp_path)}
     assert f"{migrations.head()} (head)" in (await alembic("current", **place))[1]

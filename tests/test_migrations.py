@@ -59,6 +59,7 @@ def _compare(connection: sa.Connection) -> list[object]:
     return list(compare_metadata(MigrationContext.configure(connection, opts=options), metadata))
 
 
+@pytest.mark.plain_tables
 async def test_the_migrations_create_exactly_the_tables_of_the_models(database_url: str) -> None:
     assert await differences(database_url) == []
     assert await migrations.revision(database_url) == migrations.head()

@@ -2,6 +2,7 @@
 
 import asyncio
 
+import pytest
 import sqlalchemy as sa
 from alembic import command
 from sqlmodel import select
@@ -13,6 +14,8 @@ from roomcast.rooms.models import FormerMember
 from tests.api_clients import PASSWORD, SIGNUP, AnonymousClient, sign_up
 from tests.conftest import MakeApp
 from tests.rooms.documents import change, invite, refusal
+
+pytestmark = pytest.mark.plain_tables
 
 
 async def migrate_back_and_forth(url: str) -> None:

@@ -1,7 +1,6 @@
 """Migration 0008: who took part in an existing thread follows it, and everything counts as read."""
 
 import asyncio
-import os
 
 import pytest
 from alembic import command
@@ -12,7 +11,7 @@ from tests.receipts.documents import followed, reply
 from tests.receipts.test_unread import unread
 
 
-@pytest.mark.skipif("ROOMCAST_TEST_PARTITIONS" in os.environ, reason="partitions cannot be undone by a downgrade")
+@pytest.mark.plain_tables
 async def test_who_took_part_in_an_existing_thread_follows_it(
     ann: UserClient, bob: UserClient, cleo: UserClient, database_url: str
 ) -> None:

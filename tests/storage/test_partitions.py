@@ -1,6 +1,8 @@
 """`roomcast migrate --partitions`: a database with messages is partitioned, and clients notice nothing."""
 
+import re
 from pathlib import Path
+from typing import Any
 from uuid import uuid4
 
 import asyncpg
@@ -12,6 +14,7 @@ from roomcast.core.migrations import UnusableDatabase
 from tests import servers
 from tests.api_clients import LOGIN, PASSWORD, AnonymousClient, UserClient, sign_up
 from tests.running_app import RunningApp, open_app, settings_for
+from tests.test_migrations import differences
 
 PAGE = (
     "query Page($id: ID!) { room(id: $id) { messages(last: 50) { nodes { id seq body reactions { emoji count } "
@@ -95,6 +98,30 @@ async def test_ids_of_messages_stay_unique_over_all_rooms(plain_url: str, tmp_pa
             "SELECT room_id, seq + 1000, id, kind, content_digest, created_at, revision FROM messages LIMIT 1"
         )
     await connection.close()
+
+
+async def test_the_schema_differs_from_the_models_only_as_partitions_need_it(plain_url: str) -> None:
+    await partitions.partition(plain_url, 2)
+    found = {summary(each) for each in await differences(plain_url)}
+    references = ("files", "former_bodies", "mentions", "message_texts", "reactions", "reports", "thread_states")
+    assert {each for each in found if not re.search(r"_p\d$", each[1])} == {
+        ("remove_table", "message_ids"),
+        ("remove_index", "messages"),
+        ("add_constraint", "messages"),
+        ("remove_constraint", "message_texts"),
+        ("add_constraint", "message_texts"),
+        *(("modify_nullable", table.name) for table in partitions.TABLES if table.needs_room),
+        *((change, table) for change in ("remove_fk", "add_fk") for table in references),
+    }
+
+
+def summary(difference: Any) -> tuple[str, str]:
+    """The kind of a difference that Alembic has found, and the name of its table."""
+    if isinstance(difference, list):  # of one column
+        [difference] = difference
+        return difference[0], difference[2]
+    kind, changed = difference
+    return kind, changed.name if kind.endswith("_table") else changed.table.name
 
 
 async def test_tables_in_use_are_refused_in_words(plain_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
