@@ -11,6 +11,9 @@ from graphql import build_schema, parse, validate
 from roomcast.api.errors import ErrorCode, coded_error, format_error
 from roomcast.api.schema import root
 from roomcast.core.errors import OutcomeUnknown, Refused
+from roomcast.notifications import policy as push
+from roomcast.presence import policy as presence
+from roomcast.uploads import policy as uploads
 
 ROOT = Path(__file__).parents[1]
 PAGES = [
@@ -115,3 +118,24 @@ def test_a_message_travels_through_at_most_twelve_functions() -> None:
     steps = re.findall(r"^\| (\d+) \| `src/", (ROOT / "ARCHITECTURE.md").read_text(), re.MULTILINE)
     assert [int(step) for step in steps] == list(range(1, len(steps) + 1))
     assert len(steps) <= 12
+
+
+@pytest.mark.parametrize(
+    ("page", "sentence"),
+    [
+        ("presence", f"At most {presence.MAX_VISIBLE_USERS} users of a room are shown"),
+        ("presence", f"all typing users of the room, at most {presence.MAX_TYPING_USERS}, in the order"),
+        ("presence", f"{presence.TYPING_EXPIRY_SECONDS:.0f} seconds (`typingExpiryMs`) after the last report"),
+        ("presence", f"every `typingRefreshMs` ({presence.TYPING_REFRESH_SECONDS:.0f} s)"),
+        ("notifications", f"A user has at most {push.MAX_SUBSCRIPTIONS} browsers"),
+        ("notifications", f"older than {push.MAX_MESSAGE_AGE.total_seconds() / 60:.0f} minutes are not pushed"),
+        ("notifications", f"retried, up to {({5: 'five'})[push.MAX_ATTEMPTS]} times"),
+        ("attachments", f"within {({1: 'an hour'})[uploads.TICKET_LIFETIME.total_seconds() / 3600]}."),
+        (
+            "attachments",
+            f"not used within {({1: 'a day'})[uploads.UNUSED_RETENTION.total_seconds() / 86400]} are removed",
+        ),
+    ],
+)
+def test_the_documentation_states_the_limits(page: str, sentence: str) -> None:
+    assert sentence in " ".join((ROOT / "docs" / f"{page}.md").read_text().split())

@@ -23,7 +23,7 @@ _UNSAFE = re.compile(r'[<>:"|?*]')
 
 def clean_filename(name: str) -> str:
     """The name to show and to save as: without path, invisible characters, and dots or spaces at its ends."""
-    last = re.split(r"[/\\]", unicodedata.normalize("NFC", name.strip()))[-1]
+    last = re.split(r"[/\\]", unicodedata.normalize("NFC", name))[-1]
     shown = "".join(char for char in last if char.isspace() or is_printable(char))
     tidy = " ".join(_UNSAFE.sub("_", shown).split()).strip(". ")
     # Shortened, but with its extension.
