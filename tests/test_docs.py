@@ -3,6 +3,7 @@
 import ast
 import re
 from collections.abc import Iterator
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -120,6 +121,9 @@ def test_a_message_travels_through_at_most_twelve_functions() -> None:
     assert len(steps) <= 12
 
 
+WORDS: dict[object, str] = {5: "five", timedelta(hours=1): "an hour", timedelta(days=1): "a day"}
+
+
 @pytest.mark.parametrize(
     ("page", "sentence"),
     [
@@ -129,11 +133,11 @@ def test_a_message_travels_through_at_most_twelve_functions() -> None:
         ("presence", f"every `typingRefreshMs` ({presence.TYPING_REFRESH_SECONDS:.0f} s)"),
         ("notifications", f"A user has at most {push.MAX_SUBSCRIPTIONS} browsers"),
         ("notifications", f"older than {push.MAX_MESSAGE_AGE.total_seconds() / 60:.0f} minutes are not pushed"),
-        ("notifications", f"retried, up to {({5: 'five'})[push.MAX_ATTEMPTS]} times"),
-        ("attachments", f"within {({1: 'an hour'})[uploads.TICKET_LIFETIME.total_seconds() / 3600]}."),
+        ("notifications", f"retried, up to {WORDS[push.MAX_ATTEMPTS]} times"),
+        ("attachments", f"within {WORDS[uploads.TICKET_LIFETIME]}."),
         (
             "attachments",
-            f"not used within {({1: 'a day'})[uploads.UNUSED_RETENTION.total_seconds() / 86400]} are removed",
+            f"not used within {WORDS[uploads.UNUSED_RETENTION]} are removed",
         ),
     ],
 )
