@@ -184,10 +184,11 @@ class Context:
     async def prefetch(self, *prefetches: Prefetch, session: AsyncSession | None = None) -> None:
         """Load the rows that the fields of a page will ask for. Fields that the document does not name are skipped.
         `session`: where to read them, if not in the snapshot."""
-        wanted: dict[Loader[Any, Any], list[Any]] = {}
+        wanted: dict[Loader[Any, Any], Collection[Any]] = {}
         for each in prefetches:
             if not each.fields.isdisjoint(self._field_names) and (missing := each.loader.missing(each.keys)):
-                wanted[each.loader] = [*wanted.get(each.loader, ()), *missing]
+                known = wanted.get(each.loader)
+                wanted[each.loader] = missing if known is None else dict.fromkeys((*known, *missing))
         if wanted:
             async with self.snapshot.session() if session is None else nullcontext(session) as reading:
                 await load_together(reading, wanted)

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
+from itertools import islice
 from types import CoroutineType
 from typing import Any, NamedTuple, TypeAlias, TypeVar
 
@@ -72,18 +73,20 @@ class Loader(DataLoader[Key, Row | None]):
         if force or key not in self._rows:
             self._rows[key] = value
 
-    def missing(self, keys: Iterable[Key]) -> list[Key]:
+    def missing(self, keys: Iterable[Key]) -> Collection[Key]:
         """Those of the keys whose rows are not loaded yet, each once."""
-        return [key for key in dict.fromkeys(keys) if key not in self._rows]
+        wanted = dict.fromkeys(keys)
+        return [key for key in wanted if key not in self._rows] if self._rows else wanted
 
     def loaded(self, keys: Iterable[Key]) -> list[Row]:
         """The rows of those of the keys that have been loaded and exist."""
         return [row for key in keys if (row := self._rows.get(key)) is not None]
 
-    def store(self, keys: Iterable[Key], found: Mapping[Key, Row]) -> None:
+    def store(self, keys: Collection[Key], found: Mapping[Key, Row]) -> None:
         """Store what a read has found for these keys."""
-        for key in keys:
-            self._rows[key] = found.get(key)
+        if len(found) < len(keys):
+            self._rows.update(dict.fromkeys(keys))
+        self._rows.update(found)  # dictionaries copy hashes, and hashing a UUID costs more than the rest
 
     async def prefetch(self, keys: Iterable[Key]) -> None:
         """Load the rows of these keys now, before fields ask for them."""
@@ -97,10 +100,10 @@ class Loader(DataLoader[Key, Row | None]):
         return [rows.get(key) for key in keys]
 
 
-async def load_together(session: AsyncSession, wanted: Mapping[Loader[Any, Any], Sequence[Any]]) -> None:
+async def load_together(session: AsyncSession, wanted: Mapping[Loader[Any, Any], Collection[Any]]) -> None:
     """Load the rows of these keys of several loaders, as far as possible in one trip to the database."""
     batches = [
-        (loader, keys[start : start + BATCH_SIZE])
+        (loader, list(islice(keys, start, start + BATCH_SIZE)) if len(keys) > BATCH_SIZE else keys)
         for loader, keys in wanted.items()
         for start in range(0, len(keys), BATCH_SIZE)
     ]
