@@ -9,11 +9,13 @@ const server = process.env.ROOMCAST_URL;
 const password = "a good long pass phrase";
 let users = 0;
 
+const userName = () => `user${Date.now() % 1e9}-${++users}`;
+
 /** A signed-in client. `url`: a proxy's. */
 async function signUp(t, url = server, more = {}) {
   const roomcast = createRoomcast({ url, storage: memoryStorage(), webSocketImpl: WebSocket, ...more });
   t.after(() => roomcast.close());
-  await roomcast.signup(`user${Date.now() % 1e9}-${++users}`, password);
+  await roomcast.signup(userName(), password);
   return roomcast;
 }
 
@@ -168,6 +170,49 @@ test("tokens are renewed once for all requests that wait", async (t) => {
   await Promise.all(Array.from({ length: 10 }, () => next.rooms()));
   assert.equal(sessions, 1);
   assert.notEqual(next.session.get().refreshToken, before.refreshToken);
+});
+
+test("a program may give the tokens itself", async (t) => {
+  const ann = await signUp(t);
+  const { id } = await ann.createRoom(`den ${Date.now()}`);
+  let asked = 0;
+  const token = () => ((asked += 1), ann.session.get().accessToken);
+  const roomcast = createRoomcast({ url: server, token, storage: memoryStorage(), webSocketImpl: WebSocket });
+  const room = roomcast.openRoom(id);
+  t.after(() => (room.close(), roomcast.close()));
+  await until(room.isLoaded, (isLoaded) => isLoaded);
+  room.send("hello");
+  await until(room.timeline, hasBodies(1));
+  assert.deepEqual([asked, roomcast.session.get().userId], [1, ann.session.get().userId]);
+  await assert.rejects(roomcast.login("ann", password), { code: "FORBIDDEN" });
+});
+
+test("another user who signs in does not send what the former one has left", async (t) => {
+  const proxy = await startProxy(t);
+  const storage = memoryStorage();
+  const roomcast = await signUp(t, proxy.url, { storage });
+  const ann = roomcast.session.get().userId;
+  const { id } = await roomcast.createRoom(`den ${Date.now()}`);
+  const room = roomcast.openRoom(id);
+  t.after(() => room.close());
+  await until(room.isLoaded, (isLoaded) => isLoaded);
+  const name = userName();
+  const elsewhere = createRoomcast({ url: server, storage: memoryStorage(), webSocketImpl: WebSocket });
+  await elsewhere.signup(name, password);
+  proxy.isDown = true;
+  proxy.cut();
+  room.send("from ann");
+  proxy.isDown = false;
+  await roomcast.login(name, password);
+  await roomcast.join({ roomId: id });
+  const his = roomcast.openRoom(id);
+  t.after(() => his.close());
+  his.send("from bob");
+  const { messages } = await until(his.timeline, hasBodies(1));
+  const bob = roomcast.session.get().userId;
+  const wrong = messages.filter(({ body, author }) => body === "from ann" && author.id !== ann);
+  assert.deepEqual(wrong, []);
+  assert.equal(messages.find(({ body }) => body === "from bob").author.id, bob);
 });
 
 test("a session that has ended is forgotten, and the room says why it stopped", async (t) => {

@@ -112,6 +112,7 @@ export const LOGOUT = `mutation Logout { logout { ${ERRORS} } }`;
 export const REFRESH = `mutation Refresh($input: RefreshSessionInput!) {
   refreshSession(input: $input) { ${ERRORS} user { id } ${TOKENS} }
 }`;
+export const VIEWER = `query Viewer { viewer { user { id } } }`;
 export const ROOMS = `query Rooms($after: String) {
   rooms(first: 100, after: $after) { nodes { ...RoomParts } pageInfo { hasNextPage endCursor } }
 } ${ROOM_PARTS}`;

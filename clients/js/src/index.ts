@@ -20,6 +20,6 @@ export type { ConnectionState } from "./socket.js";
 export { memoryStorage, type Storage } from "./storage.js";
 export { Store } from "./store.js";
 export { emptyTimeline, reduce, type Timeline, type TimelineAction, type UnsentMessage } from "./timeline.js";
-export type { Session } from "./tokens.js";
+export type { GiveToken, Session } from "./tokens.js";
 export type { Typing } from "./typing.js";
 export type { UploadOptions } from "./upload.js";

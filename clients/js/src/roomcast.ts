@@ -10,6 +10,7 @@ import {
   ROOMS,
   SEND_MESSAGE,
   SIGNUP,
+  VIEWER,
   type Message,
   type RoomSummary,
 } from "./documents.js";
@@ -24,13 +25,15 @@ import { openSocket, type Socket } from "./socket.js";
 import { memoryStorage, type Storage } from "./storage.js";
 import type { Store } from "./store.js";
 import type { UnsentMessage } from "./timeline.js";
-import { TokenStore, type Session, type TokenPair } from "./tokens.js";
+import { GivenTokens, TokenStore, type GiveToken, type Session, type TokenPair, type Tokens } from "./tokens.js";
 import { Typing } from "./typing.js";
 import { upload, type UploadOptions } from "./upload.js";
 
 export interface RoomcastOptions {
   /** The address of the server, for example `https://chat.example.org`. In a page of the server: `location.origin`. */
   url: string;
+  /** Where access tokens come from, instead of `login`: one token, or a function that is called when one is needed. */
+  token?: string | GiveToken;
   /** Where tokens and unsent messages are stored. Default: `localStorage` where there is one, else the memory. */
   storage?: Storage;
   /** A class `WebSocket`, where the platform has none (Node before 22). */
@@ -63,24 +66,17 @@ export class Roomcast {
   readonly session: Store<Session | null>;
   readonly socket: Socket;
   readonly outbox: Outbox;
-  readonly #tokens: TokenStore;
+  readonly #tokens: Tokens;
   readonly #timeoutMs: number;
   readonly #retryMs: number;
   readonly #sentListeners = new Map<string, Set<SentListener>>();
 
-  constructor({ url, storage, webSocketImpl, timeoutMs = 20_000, retryMs = 60_000 }: RoomcastOptions) {
+  constructor({ url, token, storage, webSocketImpl, timeoutMs = 20_000, retryMs = 60_000 }: RoomcastOptions) {
     this.url = url.replace(/\/$/, "");
     this.#timeoutMs = timeoutMs;
     this.#retryMs = retryMs;
     const stored = storage ?? globalThis.localStorage ?? memoryStorage();
-    this.#tokens = new TokenStore(stored, async (refreshToken) => {
-      const { refreshSession } = await this.#anonymous<{ refreshSession: SignedIn }>(
-        REFRESH,
-        { refreshToken },
-        retryMs,
-      );
-      return { userId: refreshSession.user.id, tokens: refreshSession.tokens };
-    });
+    this.#tokens = token === undefined ? this.#storedTokens(stored) : this.#givenTokens(token);
     this.session = this.#tokens.session;
     const socketUrl = `${this.url.replace(/^http/, "ws")}/graphql`;
     this.socket = openSocket(socketUrl, this.#tokens, webSocketImpl ? { webSocketImpl } : {});
@@ -89,14 +85,45 @@ export class Roomcast {
       (unsent) => this.#send(unsent),
       (roomId, message) => this.#sentListeners.get(roomId)?.forEach((listener) => listener(message)),
     );
-    const session = this.session.get();
-    if (session) this.outbox.start(session.userId);
+    // A user has signed in, here or in another tab, or the first token has come.
+    let userId: string | undefined;
+    const startOutbox = () => {
+      const now = this.session.get()?.userId;
+      if (now !== undefined && now !== userId) this.outbox.start(now);
+      userId = now;
+    };
+    this.session.subscribe(startOutbox);
+    startOutbox();
+  }
+
+  #storedTokens(storage: Storage): TokenStore {
+    return new TokenStore(storage, async (refreshToken) => {
+      const input = { refreshToken };
+      const { refreshSession } = await this.#anonymous<{ refreshSession: SignedIn }>(REFRESH, input, this.#retryMs);
+      return { userId: refreshSession.user.id, tokens: refreshSession.tokens };
+    });
+  }
+
+  #givenTokens(token: string | GiveToken): GivenTokens {
+    const give: GiveToken =
+      typeof token === "function"
+        ? token
+        : ({ isExpired }) => {
+            if (isExpired) throw new RoomcastError("TOKEN_EXPIRED", "The token that was given has expired.");
+            return token;
+          };
+    return new GivenTokens(give, async (accessToken) => {
+      const request = () => this.#post<{ viewer: { user: { id: string } } | null }>(VIEWER, {}, accessToken);
+      const { viewer } = await repeatUntilAnswered(request, this.#retryMs);
+      if (!viewer) throw new RoomcastError("UNAUTHENTICATED", "The token that was given is not of a user.");
+      return viewer.user.id;
+    });
   }
 
   close(): void {
     this.outbox.close();
     this.#tokens.close();
-    void this.socket.client.dispose();
+    Promise.resolve(this.socket.client.dispose()).catch(() => undefined); // it was connecting, in vain
   }
 
   /** The resuming graphql-ws client, for Apollo's GraphQLWsLink, urql's subscriptionExchange and Relay. */
@@ -108,14 +135,16 @@ export class Roomcast {
 
   /** `more`: the other fields of `SignupInput`. */
   async signup(username: string, password: string, more: Variables = {}): Promise<void> {
+    const own = this.#ownTokens();
     const { signup } = await this.#anonymous<{ signup: SignedIn }>(SIGNUP, { username, password, ...more }, 0);
-    this.#signedIn(signup);
+    own.store(signup.user.id, signup.tokens);
   }
 
   async login(usernameOrEmail: string, password: string, deviceName: string | null = null): Promise<void> {
+    const own = this.#ownTokens();
     const input = { usernameOrEmail, password, deviceName };
     const { login } = await this.#anonymous<{ login: SignedIn }>(LOGIN, input, this.#retryMs);
-    this.#signedIn(login);
+    own.store(login.user.id, login.tokens);
   }
 
   /** Ends the session, and forgets the unsent messages. */
@@ -125,9 +154,9 @@ export class Roomcast {
     this.#tokens.clear();
   }
 
-  #signedIn({ user, tokens }: SignedIn): void {
-    this.#tokens.store(user.id, tokens);
-    this.outbox.start(user.id);
+  #ownTokens(): TokenStore {
+    if (this.#tokens instanceof TokenStore) return this.#tokens;
+    throw new RoomcastError("FORBIDDEN", "This client was made with a token: it cannot sign in.");
   }
 
   // ---------------------------------------------------------------- rooms
@@ -235,7 +264,9 @@ export class Roomcast {
     return repeatUntilAnswered(request, retryMs);
   }
 
-  async #send({ id, roomId, body, replyToId, threadRootId, attachmentIds }: UnsentMessage): Promise<Message> {
+  async #send({ id, userId, roomId, body, replyToId, threadRootId, attachmentIds }: UnsentMessage): Promise<Message> {
+    if (this.session.get()?.userId !== userId)
+      throw new RoomcastError("UNAUTHENTICATED", "Another user has signed in meanwhile.");
     const input = { roomId, body, replyToId, threadRootId, clientMessageId: id.slice("msg_".length), attachmentIds };
     return (await this.execute<{ sendMessage: { message: Message } }>(SEND_MESSAGE, { input })).sendMessage.message;
   }

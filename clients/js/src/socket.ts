@@ -3,7 +3,7 @@ import { createClient, type Client, type ClientOptions, type SubscribePayload } 
 import { RoomcastError } from "./errors.js";
 import { pauseMs, wait } from "./retry.js";
 import { Store } from "./store.js";
-import type { TokenStore } from "./tokens.js";
+import type { Tokens } from "./tokens.js";
 
 /** `failed`: a violation of the protocol, which repeating does not cure. `closed`: no subscription needs a socket. */
 export type ConnectionState = "closed" | "connecting" | "connected" | "reconnecting" | "failed";
@@ -20,7 +20,7 @@ const FATAL = new Set([4400, 4406, 4409, 4429]);
 /** The client pings, too: a laptop that wakes up notices late that its connection is gone. */
 const HEARTBEAT_MS = 10_000;
 
-export function openSocket(url: string, tokens: TokenStore, options: Partial<ClientOptions> = {}): Socket {
+export function openSocket(url: string, tokens: Tokens, options: Partial<ClientOptions> = {}): Socket {
   const connection = new Store<ConnectionState>("closed");
   /** By the id of an operation: takes the newest cursor. */
   const positions = new Map<string, (cursor: string) => void>();

@@ -1,4 +1,4 @@
-/** The tokens of a session, in a storage that all tabs share. One renewal runs at a time. */
+/** Where the access token of requests comes from: a session of this client, or the program that uses it. */
 import { RoomcastError } from "./errors.js";
 import { readJson, type Storage } from "./storage.js";
 import { Store } from "./store.js";
@@ -6,6 +6,9 @@ import { Store } from "./store.js";
 export interface Session {
   userId: string;
   accessToken: string;
+}
+
+interface StoredSession extends Session {
   refreshToken: string;
   /** Milliseconds since 1970, of this device's clock: when to renew the access token. */
   renewAt: number;
@@ -20,19 +23,34 @@ export interface TokenPair {
 /** Sends a refresh token. Throws RoomcastError. */
 export type SendRefresh = (refreshToken: string) => Promise<{ userId: string; tokens: TokenPair }>;
 
+/** `isExpired`: the server has just called the last token expired. */
+export type GiveToken = (state: { isExpired: boolean }) => string | Promise<string>;
+
+export interface Tokens {
+  readonly session: Store<Session | null>;
+  /**
+   * A token that is valid now. `refused`: a token that the server has called expired. Throws RoomcastError
+   * `UNAUTHENTICATED` when there is no session, or it has ended.
+   */
+  accessToken(refused?: string): Promise<string>;
+  clear(): void;
+  close(): void;
+}
+
 const KEY = "roomcast.session";
 /** The share of a token's lifetime after which it is renewed. */
 const RENEW_AT_SHARE = 0.8;
 
-export class TokenStore {
-  readonly session: Store<Session | null>;
+/** The tokens of a session, in a storage that all tabs share. One renewal runs at a time. */
+export class TokenStore implements Tokens {
+  readonly session: Store<StoredSession | null>;
   #renewal: Promise<void> | null = null;
 
   constructor(
     private readonly storage: Storage,
     private readonly send: SendRefresh,
   ) {
-    this.session = new Store(readJson<Session>(storage, KEY));
+    this.session = new Store(readJson<StoredSession>(storage, KEY));
     globalThis.addEventListener?.("storage", this.#onStorage);
   }
 
@@ -43,7 +61,7 @@ export class TokenStore {
   /** Another tab has signed in, signed out, or renewed the tokens. */
   readonly #onStorage = (event: Event): void => {
     const { key } = event as StorageEvent;
-    if (key === KEY || key === null) this.session.set(readJson<Session>(this.storage, KEY));
+    if (key === KEY || key === null) this.session.set(readJson<StoredSession>(this.storage, KEY));
   };
 
   store(userId: string, { accessToken, accessTokenExpiresAt, refreshToken }: TokenPair): void {
@@ -59,10 +77,6 @@ export class TokenStore {
     this.session.set(null);
   }
 
-  /**
-   * A token that is valid now. `refused`: a token that the server has called expired. Throws RoomcastError
-   * `UNAUTHENTICATED` when there is no session, or it has ended.
-   */
   async accessToken(refused?: string): Promise<string> {
     const session = this.session.get();
     if (session && session.accessToken !== refused && Date.now() < session.renewAt) return session.accessToken;
@@ -80,7 +94,7 @@ export class TokenStore {
    * tab that renews at the same moment, or whose answer was lost, gets the same tokens.
    */
   async #renew(): Promise<void> {
-    const before = readJson<Session>(this.storage, KEY);
+    const before = readJson<StoredSession>(this.storage, KEY);
     if (!before) return this.session.set(null);
     try {
       const { userId, tokens } = await this.send(before.refreshToken);
@@ -88,9 +102,39 @@ export class TokenStore {
     } catch (error) {
       if (!(error instanceof RoomcastError) || error.isRetryable) throw error;
       // The token may be outdated: another tab may have stored its successor in the meantime.
-      const now = readJson<Session>(this.storage, KEY);
+      const now = readJson<StoredSession>(this.storage, KEY);
       if (now?.refreshToken === before.refreshToken) this.clear();
       else this.session.set(now);
     }
+  }
+}
+
+/** The program gives the tokens, for example those that its own server has got for its user. */
+export class GivenTokens implements Tokens {
+  readonly session = new Store<Session | null>(null);
+  #request: Promise<string> | null = null;
+
+  constructor(
+    private readonly give: GiveToken,
+    private readonly userIdOf: (accessToken: string) => Promise<string>,
+  ) {}
+
+  async accessToken(refused?: string): Promise<string> {
+    const session = this.session.get();
+    if (session && session.accessToken !== refused) return session.accessToken;
+    this.#request ??= this.#ask(refused !== undefined).finally(() => (this.#request = null));
+    return this.#request;
+  }
+
+  clear(): void {
+    this.session.set(null);
+  }
+
+  close(): void {}
+
+  async #ask(isExpired: boolean): Promise<string> {
+    const accessToken = await this.give({ isExpired });
+    this.session.set({ userId: await this.userIdOf(accessToken), accessToken });
+    return accessToken;
   }
 }
