@@ -19,7 +19,8 @@ MAX_SAFE_INTEGER = 2**53 - 1
 
 def serialize_time(moment: datetime) -> str:
     """RFC 3339 with milliseconds and Z."""
-    return moment.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    in_utc = moment if moment.tzinfo is UTC else moment.astimezone(UTC)
+    return in_utc.isoformat(timespec="milliseconds")[: -len("+00:00")] + "Z"
 
 
 def parse_time(text: Any) -> datetime:
