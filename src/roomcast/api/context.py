@@ -156,7 +156,8 @@ class Context:
         await self.snapshot.release()
 
     async def close(self) -> None:
-        await self.snapshot.release()
+        """End the operation. Nothing can be read any more."""
+        await self.snapshot.end()
 
     async def read_content(
         self, heads: Mapping[UUID, int], query: Callable[[AsyncSession], Awaitable[Result]]

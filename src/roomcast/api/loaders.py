@@ -1,11 +1,11 @@
 """Batch loaders: they collect the keys that fields ask for and load the rows in a few statements."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Generator, Iterable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from itertools import islice
 from types import CoroutineType
-from typing import Any, NamedTuple, TypeAlias, TypeVar
+from typing import Any, NamedTuple, TypeAlias, TypeVar, cast
 
 from sqlmodel.ext.asyncio.session import AsyncSession
 from strawberry.dataloader import DataLoader
@@ -22,17 +22,30 @@ BATCH_SIZE = 500
 Maybe: TypeAlias = Row | Awaitable[Row]
 """A value, or an awaitable of the value. graphql-core accepts both from a resolver."""
 
-AWAITABLE_TYPES = (CoroutineType, asyncio.Future)
+
+class Mapped:
+    """An awaitable of what the function makes of an awaited value. It needs no task, and may be left unawaited."""
+
+    __slots__ = ("_function", "_value")
+
+    def __init__(self, value: Any, function: Callable[[Any], Any]) -> None:
+        self._value, self._function = value, function
+
+    def __await__(self) -> Generator[Any, None, Any]:
+        return self._function((yield from self._value.__await__()))
+
+    def cancel(self) -> bool:
+        """End waiting for the value, as for a future."""
+        return bool(self._value.cancel())
+
+
+AWAITABLE_TYPES = (CoroutineType, asyncio.Future, Mapped)
 """The only awaitables that resolvers return."""
 
 
 def map_maybe(value: Maybe[Row], function: Callable[[Row], Key]) -> Maybe[Key]:
-    """Apply the function to the value: at once if it is there, else when it has been awaited."""
-    return _map_later(value, function) if isinstance(value, AWAITABLE_TYPES) else function(value)  # type: ignore[arg-type]
-
-
-async def _map_later(value: Awaitable[Row], function: Callable[[Row], Key]) -> Key:
-    return function(await value)
+    """Apply the function to the value of a loader: at once if it is there, else when it has been awaited."""
+    return Mapped(value, function) if isinstance(value, AWAITABLE_TYPES) else function(value)  # type: ignore[arg-type]
 
 
 Query: TypeAlias = KeyedRead[Key, Row] | Callable[[AsyncSession, Collection[Key]], Awaitable[Mapping[Key, Row]]]
@@ -63,7 +76,7 @@ class Loader(DataLoader[Key, Row | None]):
 
     def load(self, key: Key) -> Awaitable[Row | None]:
         if key not in self._rows:
-            return super().load(key)
+            return _share(cast("asyncio.Future[Row | None]", super().load(key)))
         loaded: asyncio.Future[Row | None] = self.loop.create_future()
         loaded.set_result(self._rows[key])
         return loaded
@@ -96,8 +109,8 @@ class Loader(DataLoader[Key, Row | None]):
 
     async def _load(self, keys: list[Key]) -> Sequence[Row | None]:
         async with self._session() as session:
-            rows = await self.query(session, keys)
-        return [rows.get(key) for key in keys]
+            self.store(keys, await self.query(session, keys))
+        return [self._rows[key] for key in keys]
 
 
 async def load_together(session: AsyncSession, wanted: Mapping[Loader[Any, Any], Collection[Any]]) -> None:
@@ -114,6 +127,18 @@ async def load_together(session: AsyncSession, wanted: Mapping[Loader[Any, Any],
     for loader, keys in batches:
         if not isinstance(loader.query, KeyedRead):
             loader.store(keys, await loader.query(session, keys))
+
+
+def _share(row: asyncio.Future[Row]) -> asyncio.Future[Row]:
+    """A future of one waiter, who may be cancelled without cancelling the row for the others."""
+    row.add_done_callback(_note_error)
+    return asyncio.shield(row)
+
+
+def _note_error(row: asyncio.Future[Any]) -> None:
+    """Python logs errors of futures that nobody has asked for, and all waiters may be gone."""
+    if not row.cancelled():
+        row.exception()
 
 
 class Prefetch(NamedTuple):

@@ -262,14 +262,18 @@ class Snapshot:
         self._lock = asyncio.Lock()
         self._open: AbstractAsyncContextManager[AsyncSession] | None = None
         self._session: AsyncSession | None = None
+        self._has_ended = False
 
     @asynccontextmanager
     async def session(self) -> AsyncIterator[AsyncSession]:
         """The session of the operation, for one block at a time, because a connection runs one statement at a time.
 
         If the block is cancelled or the database fails, the transaction is closed, and the next block opens a new one.
+        Raises RuntimeError after `end`.
         """
         async with self._lock:
+            if self._has_ended:
+                raise RuntimeError("the operation has ended")
             if self._session is None:
                 opening = self._db.read()
                 self._session, self._open = await opening.__aenter__(), opening
@@ -284,6 +288,11 @@ class Snapshot:
         """End the transaction. The next read opens a new one."""
         async with self._lock:
             await self._close()
+
+    async def end(self) -> None:
+        """End the transaction for good: a batch of a loader may still want to read when the operation has failed."""
+        self._has_ended = True
+        await self.release()
 
     async def _close(self, error: BaseException | None = None) -> None:
         opened, self._open, self._session = self._open, None, None
