@@ -102,6 +102,13 @@ INTERFACES = [
         "complete_leaf_value handle_field_error",
         "api/execution/bounded_executor.py",
     ),
+    # The executor under plans: tests/edge/test_plans.py
+    PrivateInterface(
+        "graphql-core",
+        "graphql.execution.executor:Executor",
+        "build_resolve_info collect_subfields complete_object_value field_resolver type_resolver variable_values",
+        "api/execution/plans/executor.py api/execution/plans/run.py api/execution/plans/writer.py",
+    ),
     PrivateInterface(
         "strawberry-graphql",
         "strawberry.schema.schema",

@@ -122,6 +122,7 @@ class RenderingComparison:
             return None
         context = Context(self._engine.backend, viewer.actor, LIVE_CALLER)
         executor = self._engine.executor(self._engine.operation(Request(document)), {}, context)
+        executor._plans = None
         try:
             result = await execute(executor.build_per_event_executor(RenderedEvent(entry.event, replayed=False)))
         finally:

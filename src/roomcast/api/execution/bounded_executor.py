@@ -58,6 +58,12 @@ class BoundedExecutor(StrawberryGraphQLCoreExecutionContext):
         self._check()
         return result if self.exceeded is None else ExecutionResult(None, [too_complex(self.exceeded)])
 
+    def count(self, fields: int, size: int) -> None:
+        """Count fields and bytes that were completed elsewhere."""
+        self.fields += fields
+        self.bytes += size
+        self._check()
+
     def _check(self) -> None:
         if self.bytes > self.max_bytes:
             self.exceeded = f"a response of more than {self.max_bytes} bytes (maxResponseBytes)"
@@ -110,7 +116,7 @@ class BoundedExecutor(StrawberryGraphQLCoreExecutionContext):
     ) -> Any:
         coerced = return_type.coerce_output_value(result)
         if type(coerced) is str:
-            self.bytes += len(coerced) if len(coerced) < SHORT_TEXT else _json_size(coerced)
+            self.bytes += text_size(coerced)
             return coerced
         if coerced is None or coerced is Undefined:
             return super().complete_leaf_value(return_type, result)  # raises the fitting error
@@ -124,7 +130,9 @@ class BoundedExecutor(StrawberryGraphQLCoreExecutionContext):
             super().handle_field_error(raw_error, *where)
 
 
-def _json_size(text: str) -> int:
+def text_size(text: str) -> int:
     """Bytes of the text in JSON, without quotes."""
+    if len(text) < SHORT_TEXT:
+        return len(text)
     plain = len(text) if text.isascii() else len(text.encode(errors="surrogatepass"))
     return plain + sum(map(text.count, '"\\\n\t\r'))

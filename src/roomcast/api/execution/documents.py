@@ -75,6 +75,8 @@ class Operation:
     cost: Cost
     field_names: frozenset[str]
     """Every name in the document. A field whose name is missing here is not selected."""
+    conditions: tuple[str, ...]
+    """The names of the Boolean variables, which `@skip` and `@include` may use."""
 
     @property
     def kind(self) -> OperationType:
@@ -151,7 +153,9 @@ class DocumentCache:
                 raise RequestErrors(too_complex("more than one mutation that checks a password or token"))
             name = each.name.value if each.name else None
             viewer_fields, cost = self._viewer_fields(document, each), estimator.estimate(each)
-            operations[name] = Operation(document, each, viewer_fields, identity, roots, cost, names)
+            operations[name] = Operation(
+                document, each, viewer_fields, identity, roots, cost, names, _boolean_variables(each)
+            )
         return operations
 
     def _viewer_fields(self, document: DocumentNode, definition: OperationDefinitionNode) -> frozenset[str]:
@@ -165,6 +169,11 @@ class DocumentCache:
 
 def operations_of(document: DocumentNode) -> list[OperationDefinitionNode]:
     return [each for each in document.definitions if isinstance(each, OperationDefinitionNode)]
+
+
+def _boolean_variables(definition: OperationDefinitionNode) -> tuple[str, ...]:
+    variables = definition.variable_definitions or ()
+    return tuple(each.variable.name.value for each in variables if print_ast(each.type) in ("Boolean", "Boolean!"))
 
 
 class ViewerFieldFinder(Visitor):

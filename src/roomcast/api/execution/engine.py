@@ -18,6 +18,8 @@ from roomcast.api.execution.bounded_executor import BoundedExecutor
 from roomcast.api.execution.documents import DocumentCache, Operation, RequestErrors
 from roomcast.api.execution.limits import Limits, too_complex
 from roomcast.api.execution.persisted import PersistedQueries
+from roomcast.api.execution.plans.cache import PlanCache
+from roomcast.api.execution.plans.executor import PlannedExecutor
 from roomcast.api.execution.rates import MESSAGE_WEIGHTS, RateLimiter
 from roomcast.api.execution.requests import Request
 from roomcast.api.loaders import AWAITABLE_TYPES
@@ -58,6 +60,7 @@ class Engine:
         """Without `rates`, there are no rate limits."""
         self.schema, self.backend, self.limits = schema._schema, backend, limits
         self.documents = DocumentCache(self.schema, limits, introspection=introspection)
+        self._plans = PlanCache()
         self._parsing = Pacer(NEW_DOCUMENT_BYTES_PER_SECOND)
         self._subscribe_slots = asyncio.Semaphore(MAX_CONCURRENT_SUBSCRIBES)
         self._user_slots: WeakValueDictionary[UUID, asyncio.Semaphore] = WeakValueDictionary()
@@ -140,7 +143,7 @@ class Engine:
                     stream = create_source_event_stream(executor)
                     result = await stream if isinstance(stream, Awaitable) else stream
             finally:  # a timeout is retried like an outage: an error would end the subscription
-                await context.close()
+                await context.reset_reads()
         if isinstance(result, ExecutionResult):
             raise_outage(result.errors)
             raise RequestErrors(*(result.errors or ()))
@@ -155,8 +158,8 @@ class Engine:
         operation: Operation,
         variables: dict[str, Any],
         context: Context,
-        kind: type[BoundedExecutor] = BoundedExecutor,
-    ) -> BoundedExecutor:
+        kind: type[PlannedExecutor] = PlannedExecutor,
+    ) -> PlannedExecutor:
         """An executor for one execution. Raises RequestErrors for invalid variables."""
         built = kind.build(
             self.schema,
@@ -171,9 +174,10 @@ class Engine:
         )
         if isinstance(built, list):
             raise RequestErrors(*(with_code(error, "BAD_USER_INPUT") for error in built))
-        bounded = cast("BoundedExecutor", built)
-        bounded.apply_limits(self.limits)
-        return bounded
+        executor = cast("PlannedExecutor", built)
+        executor.apply_limits(self.limits)
+        executor.use_plans(self._plans, operation.conditions)
+        return executor
 
 
 async def execute(executor: BoundedExecutor) -> ExecutionResult:

@@ -4,15 +4,50 @@ For each value of a field, Strawberry converts arguments, runs field extensions 
 A field without arguments needs only the source object and `info`. A page of fifty rooms has hundreds of such values.
 """
 
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from inspect import iscoroutinefunction
+from typing import Any, ClassVar, get_args, get_origin
 
 from graphql import GraphQLField, GraphQLObjectType, GraphQLResolveInfo, GraphQLSchema
 from strawberry import Info
 from strawberry.schema.schema_converter import GraphQLCoreConverter
 from strawberry.types.field import StrawberryField
 
-Resolve = Callable[[Any, GraphQLResolveInfo[Any]], Any]
+
+@dataclass(frozen=True, slots=True)
+class AttributeResolver:
+    """The resolver of a field that shows an attribute of its source."""
+
+    name: str
+    may_wait: ClassVar[bool] = False
+
+    def __call__(self, source: Any, _info: GraphQLResolveInfo[Any]) -> Any:
+        return getattr(source, self.name)
+
+
+@dataclass(frozen=True, slots=True)
+class FunctionResolver:
+    """The resolver of a field that has a function.
+
+    The function gets the source as its first argument if it is a method, and source and `info` by these names.
+    `may_wait`: whether its signature says that it may return an awaitable.
+    """
+
+    function: Callable[..., Any]
+    definition: StrawberryField
+    is_method: bool
+    source_name: str | None
+    info_name: str | None
+    may_wait: bool
+
+    def __call__(self, source: Any, raw: GraphQLResolveInfo[Any]) -> Any:
+        arguments: dict[str, Any] = {}
+        if self.source_name is not None:
+            arguments[self.source_name] = source
+        if self.info_name is not None:
+            arguments[self.info_name] = Info(raw, self.definition)
+        return self.function(source, **arguments) if self.is_method else self.function(**arguments)
 
 
 def install_fast_resolvers(schema: GraphQLSchema) -> None:
@@ -24,25 +59,23 @@ def install_fast_resolvers(schema: GraphQLSchema) -> None:
                 field.resolve = _fast_resolver(field) or field.resolve
 
 
-def _fast_resolver(field: GraphQLField) -> Resolve | None:
+def _fast_resolver(field: GraphQLField) -> AttributeResolver | FunctionResolver | None:
     definition = field.extensions.get(GraphQLCoreConverter.DEFINITION_BACKREF)
     if not isinstance(definition, StrawberryField) or definition.extensions or field.args:
         return None
     resolver = definition.base_resolver
     if resolver is None:
-        name = definition.python_name
-        return lambda source, _info: getattr(source, name)
+        return AttributeResolver(definition.python_name)
     function: Any = resolver.wrapped_func
-    source_name = next((p.name for p in (resolver.parent_parameter, resolver.root_parameter) if p), None)
-    info_name = resolver.info_parameter.name if resolver.info_parameter else None
-    is_method = resolver.self_parameter is not None
+    return FunctionResolver(
+        function,
+        definition,
+        is_method=resolver.self_parameter is not None,
+        source_name=next((p.name for p in (resolver.parent_parameter, resolver.root_parameter) if p), None),
+        info_name=resolver.info_parameter.name if resolver.info_parameter else None,
+        may_wait=iscoroutinefunction(function) or _names_awaitable(function.__annotations__.get("return")),
+    )
 
-    def resolve(source: Any, raw: GraphQLResolveInfo[Any]) -> Any:
-        arguments: dict[str, Any] = {}
-        if source_name is not None:
-            arguments[source_name] = source
-        if info_name is not None:
-            arguments[info_name] = Info(raw, definition)
-        return function(source, **arguments) if is_method else function(**arguments)
 
-    return resolve
+def _names_awaitable(annotation: Any) -> bool:
+    return get_origin(annotation) is Awaitable or any(map(_names_awaitable, get_args(annotation)))
