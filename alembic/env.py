@@ -21,7 +21,7 @@ from sqlmodel import AutoString
 from roomcast.core.columns import UTCDateTime
 from roomcast.core.engines import driver_options, driver_url
 from roomcast.core.migration_steps import LOCK_TIMEOUT
-from roomcast.core.migrations import DRIVER_ERRORS, LOCK, first_line, is_model
+from roomcast.core.migrations import LOCK, driver_errors, first_line, is_model
 from roomcast.core.outages import is_lock_failure
 from roomcast.data_folder import data_folder, set_private_umask
 from roomcast.database_urls import read_postgres_url
@@ -126,7 +126,7 @@ def run_for_command() -> None:
         asyncio.run(run(settings.database_direct_url))
     except WrongSetting as error:
         raise CommandError(str(error)) from None
-    except DRIVER_ERRORS as error:
+    except driver_errors() as error:
         raise CommandError(f"ROOMCAST_DATABASE_URL: the database cannot be used: {first_line(error)}") from None
 
 

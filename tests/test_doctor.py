@@ -12,8 +12,8 @@ import pytest
 from typer.testing import CliRunner
 
 from roomcast import doctor
-from roomcast.cli import app as command
 from roomcast.doctor import Level, run_checks, weakness
+from roomcast.operator_commands import app as command
 from tests import servers
 from tests.running_app import settings_for
 

@@ -127,14 +127,18 @@ class Roomcast:
 
 
 @asynccontextmanager
-async def open_roomcast(settings: Settings, passwords: Passwords | None = None) -> AsyncIterator[Roomcast]:
+async def open_roomcast(
+    settings: Settings, passwords: Passwords | None = None, *, is_prepared: bool = False
+) -> AsyncIterator[Roomcast]:
     """Start a server process, and stop it when the block ends.
 
     Parts are stopped in the reverse order of their start. If a step fails, the parts that were started before it are
-    stopped, too. Raises WrongSetting, for example for a database that is not migrated.
+    stopped, too. Raises WrongSetting, for example for a database that is not migrated. `is_prepared`: the caller has
+    prepared the database and claimed the storage.
     """
-    await prepare_database(settings)
-    await claim_storage(settings)
+    if not is_prepared:
+        await prepare_database(settings)
+        await claim_storage(settings)
     async with AsyncExitStack() as stack:
         if start_traces():
             stack.push_async_callback(asyncio.to_thread, tracing.stop)

@@ -1,20 +1,26 @@
 """The ASGI app for `uvicorn roomcast.asgi:app` and other ASGI servers. Settings come from the environment."""
 
+import gc
 import sys
 
 from uvicorn.config import STARTUP_FAILURE
 
 from roomcast.data_folder import set_private_umask
-from roomcast.serving import app_alone
 from roomcast.settings import WrongSetting, load_settings
-from roomcast.startup import create_keys_and_folders, start_logs
+from roomcast.single_process import ProcessLock
 
 set_private_umask()
 try:
     settings = load_settings()
+    lock = ProcessLock(settings)
+    lock.ask()  # before the imports, which are most of a start
+    gc.disable()  # the imports create no garbage, and the collector would take a fifth of their time; see `app_alone`
+    from roomcast.serving import app_alone
+    from roomcast.startup import create_keys_and_folders, start_logs
+
     start_logs(settings)
     create_keys_and_folders(settings)
-    app = app_alone(settings)
+    app = app_alone(settings, lock)
 except WrongSetting as error:  # print one sentence without a traceback, like `roomcast serve`
     sys.stderr.write(f"{error}\n")
     sys.exit(STARTUP_FAILURE)  # then uvicorn with workers, and gunicorn, end instead of starting the worker again

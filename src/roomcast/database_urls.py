@@ -6,6 +6,7 @@ to a function that raises TypeError. So all parameters are read here, and unknow
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl, urlencode, urlsplit
 
@@ -88,6 +89,11 @@ def read_postgres_url(url: str) -> PostgresUrl:
         options["server_settings"] = server_settings
     query = urlencode({name: value for name, value in given.items() if name in FOR_DRIVER})
     return PostgresUrl(parts._replace(query=query).geturl(), is_pooled, options)
+
+
+def sqlite_path(url: str) -> Path:
+    """The file of a database `sqlite:///…`."""
+    return Path(url.partition("://")[2].partition("?")[0].removeprefix("/"))
 
 
 def same_place(one: str, other: str) -> bool:

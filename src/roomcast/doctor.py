@@ -223,7 +223,7 @@ async def _replicas(settings: Settings) -> str:
         try:
             async with asyncio.timeout(REPLICA_SECONDS):
                 system, is_standby, lag = await _identity(url)
-        except migrations.DRIVER_ERRORS as error:
+        except migrations.driver_errors() as error:
             raise WrongSetting(
                 f"ROOMCAST_DATABASE_READ_URLS: {_place(url)} cannot be used: {migrations.first_line(error)}"
             ) from None
@@ -323,7 +323,7 @@ async def _ask(settings: Settings, sql: str) -> Sequence[Any]:
     try:
         async with db.read() as session:
             return await fetch(session, text(sql))
-    except migrations.DRIVER_ERRORS as error:
+    except migrations.driver_errors() as error:
         raise migrations.UnusableDatabase(f"the database cannot be asked: {reason(error)}") from None
     finally:
         await db.close()

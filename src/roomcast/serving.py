@@ -5,7 +5,7 @@ import sys
 import traceback
 from collections import Counter
 from collections.abc import AsyncIterator, Callable
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from functools import cache, partial
 
 from starlette.applications import Starlette
@@ -28,7 +28,7 @@ from roomcast.process_limits import raise_descriptor_limit, return_freed_memory
 from roomcast.server.http_connections import CONNECTIONS
 from roomcast.server.origins import Cors
 from roomcast.settings import Settings, WrongSetting
-from roomcast.startup import ProcessLock
+from roomcast.single_process import ProcessLock
 from roomcast.stopping import Stop
 from roomcast.web import pages
 from roomcast.web.files import GeneratedText
@@ -57,11 +57,13 @@ class App:
         process_lock: ProcessLock | None = None,
         stop: Stop | None = None,
         worker_metrics: WorkerMetrics | None = None,
+        *,
+        is_prepared: bool = False,
     ) -> None:
         CONNECTIONS.max_per_address = settings.limits.http_connections_per_address
         CONNECTIONS.address_key = ClientAddresses(settings.trusted_networks).limited
         self._settings, self._passwords, self._process_lock = settings, passwords, process_lock
-        self._stop, self._worker_metrics = stop, worker_metrics
+        self._stop, self._worker_metrics, self._is_prepared = stop, worker_metrics, is_prepared
         self._roomcast: Roomcast | None = None
         self._http_statuses: Counter[int] = Counter()
         root.build_schema()  # now: `app_alone` freezes what is there when the app has been built
@@ -136,7 +138,7 @@ class App:
         async with AsyncExitStack() as stack:
             if self._process_lock is not None:
                 await stack.enter_async_context(self._process_lock.held())
-            self._roomcast = await stack.enter_async_context(open_roomcast(self._settings, self._passwords))
+            self._roomcast = await stack.enter_async_context(self._open())
             CONNECTIONS.on_refused = partial(self._roomcast.limiting.refusals.count, "http_connections_per_address")
             if self._settings.serves_metrics:
                 metrics.register(self._roomcast, self._http_statuses)
@@ -147,16 +149,22 @@ class App:
             yield
         self._roomcast = None
 
+    def _open(self) -> AbstractAsyncContextManager[Roomcast]:
+        return open_roomcast(self._settings, self._passwords, is_prepared=self._is_prepared)
+
 
 def app_alone(
     settings: Settings,
     process_lock: ProcessLock | None = None,
     stop: Stop | None = None,
     worker_metrics: WorkerMetrics | None = None,
+    *,
+    is_prepared: bool = False,
 ) -> App:
     """The app for a process that runs nothing else: also sets process-wide limits and garbage collection. It refuses to
     start beside another server where the settings allow only one; `process_lock` may hold a part of that lock already.
     It drains its connections when the process gets a signal to stop. `worker_metrics`: this is one of several workers.
+    `is_prepared`: this process has migrated the database and claimed the storage.
 
     A pause of the garbage collector delays all connections. Modules and the app's own objects live until the end of the
     process, so they are frozen and never visited again. The objects of an event's delivery are freed without the
@@ -171,8 +179,10 @@ def app_alone(
         process_lock=process_lock or ProcessLock(settings),
         stop=stop or Stop(),
         worker_metrics=worker_metrics,
+        is_prepared=is_prepared,
     )
     gc.freeze()
+    gc.enable()  # it may be off for the imports
     gc.set_threshold(GC_THRESHOLD, 10, 50)
     return app
 

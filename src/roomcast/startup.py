@@ -3,8 +3,6 @@
 import asyncio
 import logging
 import sys
-from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from uuid import UUID
 
@@ -15,11 +13,9 @@ from roomcast.accounts.policy import AccountRules
 from roomcast.accounts.policy import SignupMode as AccountSignupMode
 from roomcast.components import is_push_enabled, open_storage
 from roomcast.core import event_log, migrations, postgres, sqlite
-from roomcast.core.advisory_lock import AdvisoryLock
 from roomcast.core.db import Database, driver_url
 from roomcast.core.keys import derive_key
 from roomcast.core.outages import reason
-from roomcast.core.process_lock import AlreadyRunning, FileLock, sqlite_lock_path
 from roomcast.core.telemetry import configure_logs
 from roomcast.data_folder import data_folder, incoming_folder, secret_keys, vapid_key
 from roomcast.database_urls import PostgresUrl, read_postgres_url
@@ -56,57 +52,6 @@ def create_keys_and_folders(settings: Settings) -> None:
     if is_push_enabled(settings):
         vapid_key(settings)
     incoming_folder(settings)
-
-
-class ProcessLock:
-    """Refuses a second server process where several would lose events: with SQLite, and with the bus `memory://`."""
-
-    def __init__(self, settings: Settings) -> None:
-        self._settings = settings
-        self._file = FileLock(sqlite_lock_path(settings.database_url)) if settings.is_sqlite else None
-
-    def lock_file(self) -> None:
-        """Lock the SQLite file now, before `held` does; does nothing with PostgreSQL. Raises WrongSetting."""
-        if self._file is None:
-            return
-        data_folder(self._settings)
-        try:
-            self._file.acquire()
-        except AlreadyRunning as running:
-            raise WrongSetting(
-                f"ROOMCAST_DATABASE_URL: another server uses this SQLite database ({running}), which works with one "
-                "process only. Stop the other one and start one process without workers; or set ROOMCAST_DATABASE_URL "
-                "to a postgresql:// address and ROOMCAST_BUS_URL to a redis:// address"
-            ) from None
-        except OSError as error:
-            raise WrongSetting(
-                f"ROOMCAST_DATABASE_URL: {self._file.path} cannot be written ({error.strerror})"
-            ) from None
-
-    @asynccontextmanager
-    async def held(self) -> AsyncIterator[None]:
-        """Hold the lock during the block. Raises WrongSetting if another server process holds it."""
-        async with AsyncExitStack() as stack:
-            if self._file is not None:
-                stack.callback(self._file.release)
-                self.lock_file()
-            elif self._settings.bus_url.startswith("memory:"):
-                lock = AdvisoryLock(self._settings.database_direct_url)
-                stack.push_async_callback(lock.close)
-                await _acquire(lock)
-            yield
-
-
-async def _acquire(lock: AdvisoryLock) -> None:
-    try:
-        await lock.acquire()
-    except AlreadyRunning:
-        raise WrongSetting(
-            "ROOMCAST_BUS_URL: another server process uses this database, and memory:// connects no other processes. "
-            "Stop the other one, or set the same redis://, nats:// or postgresql:// address for all of them"
-        ) from None
-    except migrations.DRIVER_ERRORS as error:
-        raise WrongSetting(f"{source('database_url')}: the database cannot be used: {error}") from None
 
 
 def unfinished_restore(settings: Settings) -> Path:
@@ -200,7 +145,7 @@ async def check_poolers(settings: Settings) -> None:
 async def _is_pooled(address: PostgresUrl) -> bool:
     try:
         return await postgres.is_behind_transaction_pooler(address)
-    except migrations.DRIVER_ERRORS as error:
+    except migrations.driver_errors() as error:
         raise migrations.UnusableDatabase(migrations.first_line(error)) from error
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner, Result
 
-from roomcast.cli import app as cli
+from roomcast.operator_commands import app as cli
 from tests.accounts.documents import A_SECOND, ME, TRY, audited, codes, sign_in, within
 from tests.api_clients import PASSWORD, REFRESH, ROOM_EVENTS, AnonymousClient, UserClient
 from tests.running_app import SECRET, RunningApp

@@ -60,7 +60,9 @@ class Passwords:
             argon2__time_cost=passes,
             argon2__parallelism=1,
         )
-        self._dummy_hash = self._context.hash(secrets.token_hex())
+        # Verifying it costs as much as a real hash. Hashing here would make every start wait for it.
+        argon2 = self._context.handler("argon2")
+        self._dummy_hash = argon2(use_defaults=True, checksum=secrets.token_bytes(32)).to_string()
         self._max_waiting, self._refusals = max_waiting, refusals or Refusals()
         self._slots, self._waiting = asyncio.Semaphore(MAX_CONCURRENT), 0
         self._pool = ThreadPoolExecutor(MAX_CONCURRENT, "password", initializer=_lower_priority)

@@ -5,16 +5,18 @@ import hmac
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
 from uuid import UUID
-
-import jwt
 
 from roomcast.core.bounded_cache import BoundedCache
 from roomcast.core.clock import now
 from roomcast.core.errors import TokenExpired, Unauthenticated
 from roomcast.core.ids import uuid7
 from roomcast.core.keys import derive_key
+
+if TYPE_CHECKING:
+    import jwt
 
 ISSUER = "roomcast"
 CACHE_SIZE = 10_000
@@ -41,7 +43,6 @@ class Tokens:
         self._signing_key_id = next(iter(self._keys_by_id))
         self._lifetime = timedelta(seconds=access_seconds)
         self._cache: BoundedCache[str, Claims] = BoundedCache(CACHE_SIZE)
-        self._jwt = jwt.PyJWT(options={"enforce_minimum_key_length": True})
 
     def issue_access_token(self, user_id: UUID, session_id: UUID) -> tuple[str, datetime]:
         """A new access token and its expiry."""
@@ -73,6 +74,8 @@ class Tokens:
         return claims
 
     def _verify(self, token: str) -> Claims:
+        import jwt  # noqa: PLC0415 (slow: it imports `cryptography`, which HS256 does not use)
+
         try:
             header = jwt.get_unverified_header(token)
             key = self._keys_by_id.get(str(header.get("kid")))
@@ -92,6 +95,12 @@ class Tokens:
             raise TokenExpired("The access token has expired.") from None
         except (jwt.InvalidTokenError, ValueError, OverflowError):
             raise Unauthenticated("This access token is not valid.") from None
+
+    @cached_property
+    def _jwt(self) -> "jwt.PyJWT":
+        import jwt  # noqa: PLC0415 (as above)
+
+        return jwt.PyJWT(options={"enforce_minimum_key_length": True})
 
     def successor_secrets(self, secret: str) -> list[str]:
         """The secret of the next refresh token, derived with each key; that of the signing key comes first."""

@@ -7,17 +7,21 @@ connection is lost. The lock of a session would stay behind on a pooler, which g
 import asyncio
 import logging
 import time
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from sqlalchemy.ext.asyncio import AsyncConnection
-
-from roomcast.core.engines import postgres_engine
 from roomcast.core.process_lock import LOCK_SECONDS, RETRY_SECONDS, AlreadyRunning
+from roomcast.database_urls import read_postgres_url
+
+if TYPE_CHECKING:
+    from sqlalchemy.ext.asyncio import AsyncConnection
 
 CHECK_SECONDS = 2.0
 """How often the server checks that it still holds the lock, and tries to get it again."""
 
 ANSWER_SECONDS = 5.0
+
+LOOK_SECONDS = 1.0
+"""How long `is_taken` waits for the database."""
 
 KEY = 0x726F6F6E
 """Any number that no other program uses on this database. The migrations use the number before it."""
@@ -34,11 +38,36 @@ _TRY_LOCK = f"SELECT WHERE pg_try_advisory_xact_lock({KEY}, hashtext(current_sch
 logger = logging.getLogger("roomcast")
 
 
+async def is_taken(database_url: str) -> bool:
+    """Whether another process holds the lock. False as well if the database does not answer: `acquire` reports that.
+
+    Runs before the other imports of a start, so it uses asyncpg alone."""
+    import asyncpg  # noqa: PLC0415 (slow to import; `AdvisoryLock` gets it by its engine)
+
+    address = read_postgres_url(database_url)
+    try:
+        connection = await asyncpg.connect(address.dsn, **{**address.options, "timeout": LOOK_SECONDS})
+        try:
+            end = time.monotonic() + LOCK_SECONDS
+            # Each statement is a transaction of its own, so a lock that it gets is free again at once.
+            while await connection.execute(_TRY_LOCK, timeout=LOOK_SECONDS) != "SELECT 1":
+                if time.monotonic() > end:
+                    return True
+                await asyncio.sleep(RETRY_SECONDS)
+        finally:
+            connection.terminate()
+    except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError):
+        return False
+    return False
+
+
 class AdvisoryLock:
     """If the connection is lost, the server goes on, and this tries to get the lock again. It logs an error if another
     process has the lock by then."""
 
     def __init__(self, database_url: str) -> None:
+        from roomcast.core.engines import postgres_engine  # noqa: PLC0415 (SQLAlchemy, which `is_taken` does without)
+
         self._engine = postgres_engine(database_url)
         self._connection: AsyncConnection | None = None
         self._driver: Any = None

@@ -4,7 +4,6 @@ import asyncio
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from asyncpg import PostgresError
 from sqlalchemy import inspect, make_url
 from sqlalchemy.exc import DBAPIError
 from sqlmodel import text
@@ -23,9 +22,14 @@ class UnusableDatabase(Exception):
 LOCK = 0x726F6F6D
 """The advisory lock of all migrations of a database: any number that no other program uses there."""
 
-DRIVER_ERRORS = (OSError, DBAPIError, PostgresError)
-
 _PACKAGE = Path(__file__).resolve().parent.parent
+
+
+def driver_errors() -> tuple[type[Exception], ...]:
+    """What the drivers raise for a database that cannot be used. A function, so that it is only called for an error."""
+    from asyncpg import PostgresError  # noqa: PLC0415 (not loaded with SQLite)
+
+    return (OSError, DBAPIError, PostgresError)
 
 
 def scripts() -> Path:
@@ -81,7 +85,7 @@ async def revision(url: str) -> str | None:
         found = await current(db)
         _check_revision(found)
         return found
-    except DRIVER_ERRORS as error:
+    except driver_errors() as error:
         raise UnusableDatabase(first_line(error)) from error
     finally:
         await db.close()
@@ -101,7 +105,7 @@ async def upgrade(url: str) -> None:
     await revision(url)
     try:
         await asyncio.to_thread(command.upgrade, config(url), "head")
-    except DRIVER_ERRORS as error:
+    except driver_errors() as error:
         raise UnusableDatabase(first_line(error)) from error
 
 

@@ -15,7 +15,7 @@ from typing import Any
 
 import asyncpg
 
-from roomcast.core.migrations import DRIVER_ERRORS, LOCK, UnusableDatabase, first_line
+from roomcast.core.migrations import LOCK, UnusableDatabase, driver_errors, first_line
 from roomcast.database_urls import read_postgres_url
 
 LOCK_SECONDS = 10
@@ -71,7 +71,7 @@ async def partition(url: str, count: int) -> str:
             connection.terminate()
     except asyncpg.LockNotAvailableError:
         raise UnusableDatabase("its tables are in use: stop all servers, then run this again") from None
-    except DRIVER_ERRORS as error:
+    except driver_errors() as error:
         raise UnusableDatabase(first_line(error)) from error
 
 

@@ -3,6 +3,8 @@
 SQLite takes one server process: with two, clients of one would not see the messages of the other. The lock is a file
 beside the database, which the kernel locks for the process that has it open. It is free again when that process has
 ended, however it ended, so a crash leaves nothing behind. `advisory_lock` does the same for PostgreSQL.
+
+A starting process asks for the lock before it imports SQLAlchemy and Strawberry, so this module imports neither.
 """
 
 import errno
@@ -13,14 +15,14 @@ import sys
 import time
 from pathlib import Path
 
-from roomcast.core.engines import driver_url
+from roomcast.database_urls import sqlite_path
 
 if sys.platform == "win32":
     import msvcrt
 else:
     import fcntl
 
-LOCK_SECONDS, RETRY_SECONDS = 0.5, 0.05
+LOCK_SECONDS, RETRY_SECONDS = 0.3, 0.05
 """How long a start tries to get the lock: a process that was killed a moment ago may still hold it, and
 `is_server_running` takes it for an instant."""
 
@@ -39,7 +41,7 @@ class AlreadyRunning(Exception):
 
 def sqlite_lock_path(database_url: str) -> Path:
     """The lock file of an SQLite database. Links to the database lead to the same lock file."""
-    database = Path(driver_url(database_url).database or "").resolve()
+    database = sqlite_path(database_url).resolve()
     return database.with_name(f"{database.name}.lock")
 
 
@@ -64,11 +66,12 @@ class FileLock:
     def __init__(self, path: Path) -> None:
         self.path = path
         self._file: int | None = None
+        self._process = 0
 
     def acquire(self) -> None:
-        """Take the lock; does nothing if this object holds it. Raises AlreadyRunning, or OSError for a file that cannot
-        be created."""
-        if self._file is not None:
+        """Take the lock; does nothing if this process holds it by this object. Raises AlreadyRunning, or OSError for a
+        file that cannot be created. A process that was forked (`gunicorn --preload`) has to get a lock of its own."""
+        if self._file is not None and self._process == os.getpid():
             return
         file = os.open(self.path, os.O_RDWR | os.O_CREAT, 0o600)
         try:
@@ -82,7 +85,7 @@ class FileLock:
         except BaseException:
             os.close(file)
             raise
-        self._file = file
+        self._file, self._process = file, os.getpid()
 
     def release(self) -> None:
         file, self._file = self._file, None

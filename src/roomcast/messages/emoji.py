@@ -3,8 +3,6 @@
 from collections.abc import Mapping
 from functools import cache
 
-from emoji import EMOJI_DATA, STATUS
-
 _VARIATION_SELECTOR = "\ufe0f"
 """U+FE0F asks for the picture. Keyboards add it or leave it out, so `❤` and `❤️` must count as one emoji."""
 
@@ -16,6 +14,8 @@ def fully_qualified(text: str) -> str | None:
 
 @cache
 def _spellings_by_bare_text() -> Mapping[str, str]:
+    from emoji import EMOJI_DATA, STATUS  # noqa: PLC0415 (slow, and not needed by the first request)
+
     full = STATUS["fully_qualified"]
     return {
         text.replace(_VARIATION_SELECTOR, ""): text for text, facts in EMOJI_DATA.items() if facts["status"] == full

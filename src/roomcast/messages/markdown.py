@@ -5,12 +5,15 @@ import re
 from collections.abc import Callable, Hashable, Iterator
 from functools import cache, lru_cache, wraps
 from html import escape
+from typing import TYPE_CHECKING
 
 import nh3
-from markdown_it import MarkdownIt
-from markdown_it.rules_block import StateBlock
 
 from roomcast.core.offload import offload
+
+if TYPE_CHECKING:
+    from markdown_it import MarkdownIt
+    from markdown_it.rules_block import StateBlock
 
 CACHE_SIZE = 2_000
 """Rendered bodies that are kept, of at most a few thousand characters each."""
@@ -51,14 +54,14 @@ class TooComplex(Exception):
     """Parsing this text as Markdown would take too long."""
 
 
-BlockRule = Callable[[StateBlock, int, int, bool], bool]
+BlockRule = Callable[["StateBlock", int, int, bool], bool]
 
 
 def _with_step_limit(rule: BlockRule) -> BlockRule:
     """The same rule with a limit: raises TooComplex after `MAX_STEPS` calls of any rules for one text."""
 
     @wraps(rule)
-    def counted(state: StateBlock, start: int, end: int, silent: bool) -> bool:
+    def counted(state: "StateBlock", start: int, end: int, silent: bool) -> bool:
         steps = state.env["steps"] = state.env.get("steps", 0) + 1
         if steps > MAX_STEPS:
             raise TooComplex
@@ -68,9 +71,11 @@ def _with_step_limit(rule: BlockRule) -> BlockRule:
 
 
 @cache
-def markdown_parser() -> MarkdownIt:
+def markdown_parser() -> "MarkdownIt":
     """CommonMark with strikethrough and hard line breaks. HTML is shown as text. Images are shown as links: loading one
     would tell a third-party server who reads the message, and when."""
+    from markdown_it import MarkdownIt  # noqa: PLC0415 (slow, and not needed by the first request)
+
     options = {"html": False, "xhtmlOut": False, "breaks": True}
     parser = MarkdownIt("commonmark", options).enable("strikethrough").disable("image")
     # Private: the public `at` replaces a rule together with its `alt` chains, which cannot be read back.

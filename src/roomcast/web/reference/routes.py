@@ -9,7 +9,6 @@ from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 
 from roomcast.web.files import GeneratedText
-from roomcast.web.reference.page import render
 
 
 def routes(sdl: Callable[[], str]) -> list[BaseRoute]:
@@ -27,4 +26,6 @@ def routes(sdl: Callable[[], str]) -> list[BaseRoute]:
 
 @cache
 def _rendered(sdl: str) -> GeneratedText:
+    from roomcast.web.reference.page import render  # noqa: PLC0415 (slow, and not needed by the first request)
+
     return GeneratedText(render(sdl), "text/html")

@@ -1,0 +1,70 @@
+"""What a starting process imports, and when: a refusal before the server, and the server without what can wait."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from roomcast.core.process_lock import FileLock
+
+SERVE = "import sys; from roomcast.cli import main; sys.argv = ['roomcast', 'serve']; main()"
+ASGI = "import roomcast.asgi"
+
+REFUSED = """
+import sys
+try:
+    {start}
+except SystemExit as end:
+    print(end.code, *(name for name in ("sqlalchemy", "graphql", "strawberry", "starlette") if name in sys.modules))
+"""
+
+ANSWERED = """
+import asyncio, gc, sys
+from roomcast.asgi import app
+
+async def main():
+    answers = []
+    async def receive():
+        return {"type": "http.request", "body": b'{"query": "{ __typename }"}'}
+    async def send(message):
+        answers.append(message)
+    scope = {
+        "type": "http", "method": "POST", "path": "/graphql", "query_string": b"", "client": ("127.0.0.1", 1),
+        "headers": [(b"host", b"localhost"), (b"content-type", b"application/json")],
+    }
+    async with app.lifespan():
+        await app(scope, receive, send)
+    assert answers[1]["body"] == b'{"data":{"__typename":"Query"}}', answers
+    assert gc.isenabled()
+
+asyncio.run(main())
+print(*sorted({name.partition(".")[0] for name in sys.modules}))
+"""
+
+NOT_YET = {
+    *("alembic", "cryptography", "jwt", "emoji", "markdown_it", "PIL", "redis", "nats", "obstore", "httpcore"),
+    *("asyncpg", "typer", "opentelemetry"),
+}
+
+
+def run(code: str, folder: Path) -> str:
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("ROOMCAST_")}
+    environment["ROOMCAST_DATA_DIR"] = str(folder)
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, env=environment, timeout=60, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+@pytest.mark.parametrize(("start", "code"), [(SERVE, "2"), (ASGI, "3")])
+def test_a_second_process_is_refused_before_it_imports_the_server(tmp_path: Path, start: str, code: str) -> None:
+    with FileLock(tmp_path / "roomcast.db.lock"):
+        assert run(REFUSED.format(start=start), tmp_path).split() == [code]
+
+
+def test_the_first_answer_needs_no_library_that_can_be_loaded_later(tmp_path: Path) -> None:
+    run(ANSWERED, tmp_path)  # creates the database
+    assert set(run(ANSWERED, tmp_path).split()) & NOT_YET == set()
