@@ -124,6 +124,17 @@ def summary(difference: Any) -> tuple[str, str]:
     return kind, changed.name if kind.endswith("_table") else changed.table.name
 
 
+async def test_a_running_migration_is_not_waited_for(plain_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(partitions, "LOCK_SECONDS", 1)
+    connection = await asyncpg.connect(plain_url)
+    try:
+        await connection.execute("SELECT pg_advisory_lock($1::bigint)", migrations.LOCK)
+        with pytest.raises(UnusableDatabase, match="being migrated"):
+            await partitions.partition(plain_url, 4)
+    finally:
+        await connection.close()
+
+
 async def test_tables_in_use_are_refused_in_words(plain_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(partitions, "LOCK_SECONDS", 1)
     connection = await asyncpg.connect(plain_url)

@@ -19,7 +19,7 @@ from roomcast.core.migrations import LOCK, UnusableDatabase, driver_errors, firs
 from roomcast.database_urls import read_postgres_url
 
 LOCK_SECONDS = 10
-"""How long to wait for the tables. A running server uses them all the time."""
+"""How long to wait for a migration to end, and for the tables, which a running server uses all the time."""
 
 MAX_PARTITIONS = 1024
 
@@ -78,13 +78,16 @@ async def partition(url: str, count: int) -> str:
 async def _partition(connection: Any, count: int) -> str:
     await connection.execute("SET LOCAL statement_timeout = 0; SET LOCAL idle_in_transaction_session_timeout = 0")
     await connection.execute("SET LOCAL maintenance_work_mem = '256MB'")
-    await connection.fetchval("SELECT pg_advisory_xact_lock($1)", LOCK)
+    await connection.execute(f"SET LOCAL lock_timeout = '{LOCK_SECONDS}s'")
+    try:
+        await connection.fetchval("SELECT pg_advisory_xact_lock($1)", LOCK)
+    except asyncpg.LockNotAvailableError:
+        raise UnusableDatabase("it is being migrated: wait until that has ended, then run this again") from None
     present = await connection.fetchval("SELECT count(*) FROM pg_inherits WHERE inhparent = to_regclass('messages')")
     if present == count:
         return f"The tables already have {count} partitions."
     if present:
         raise UnusableDatabase(f"its tables have {present} partitions already, and their number cannot be changed")
-    await connection.execute(f"SET LOCAL lock_timeout = '{LOCK_SECONDS}s'")
     await connection.execute(f"LOCK TABLE {', '.join(table.name for table in TABLES)}, files, thread_states")
     references = await _references_to_messages(connection)
     for reference in references:
