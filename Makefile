@@ -108,8 +108,8 @@ ifeq ($(shell command -v npm),)
 check-page:
 	@echo 'page      not checked: npm was not found'; test -z "$$CI"
 else
-check-page: $(patsubst %,%/node_modules/.ready,web clients/js clients/react)
-	$(call step,clients,for name in js react; do (cd clients/$$name && npm run --silent check) || exit; done)
+check-page: $(patsubst %,%/node_modules/.ready,web clients/js clients/react clients/element)
+	$(call step,clients,for name in js react element; do (cd clients/$$name && npm run --silent check) || exit; done)
 	$(call step,page,cd web && $(BUILD_PAGE) --outDir ../.cache/page && { diff -r ../.cache/page ../$(PAGE) || $(PAGE_DIFFERS); })
 endif
 

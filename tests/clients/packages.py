@@ -11,7 +11,7 @@ CLIENTS = node.FOLDER.parents[1] / "clients"
 
 
 def install(project: Path, *names: str) -> Path:
-    """Install packages (`js`, `react`) with what they need. Returns the folder of `node_modules`."""
+    """Install packages (`js`, `react`, `element`) with what they need. Returns the folder of `node_modules`."""
     packages = project / "node_modules"
     (packages / "@roomcast").mkdir(parents=True)
     for name in names:
