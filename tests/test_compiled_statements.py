@@ -97,9 +97,9 @@ async def test_the_queries_of_a_send_use_indexes(app: RunningApp) -> None:
         dialect = session.get_bind().dialect
     for query in (
         event_log.heads_lock_query(room_ids),
-        rooms.rooms_query(room_ids),
-        rooms.memberships_query(pairs),
-        accounts.public_profiles_query(user_ids),
+        rooms.rooms_by_id.query(room_ids),
+        rooms.memberships_by_key.query(pairs),
+        accounts.users_by_id.query(user_ids),
     ):
         compiled, parameters = compiled_statement(query.statement, dialect, query.parameters)
         executed.add((compiled.sql, tuple(compiled.arguments(parameters))))

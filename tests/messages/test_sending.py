@@ -5,8 +5,14 @@ import uuid
 
 import pytest
 
+from roomcast.core.actor import Actor
+from roomcast.core.clock import now
+from roomcast.core.ids import local_id
+from roomcast.messages.actions import NewMessage, Sent, send_messages
 from tests.api_clients import ROOM_MESSAGES, UserClient
 from tests.messages.documents import EDIT, codes
+from tests.running_app import RunningApp
+from tests.statements import statements
 
 
 async def test_a_sent_message_reaches_subscribers(ann: UserClient, bob: UserClient) -> None:
@@ -37,6 +43,37 @@ async def test_fifty_concurrent_sends_leave_no_gap_in_the_sequence(ann: UserClie
     room_id = await ann.create_room("den")
     payloads = await asyncio.gather(*(ann.send(room_id, f"number {n}") for n in range(50)))
     assert sorted(payload["message"]["seq"] for payload in payloads) == list(range(2, 52))
+
+
+async def test_the_payload_of_a_send_reads_nothing_again(ann: UserClient) -> None:
+    room_id = await ann.create_room("den")
+    [answered] = await ann.send_messages(room_id, "question")
+    document = """mutation($input: SendMessageInput!) { sendMessage(input: $input) { message {
+        seq author { username bio } room { name } replyTo { id seq body } attachments { filename } } } }"""
+    with statements() as executed:
+        await ann.send(room_id, "answer", replyToId=answered["id"])
+    with statements() as with_more_fields:
+        sent = await ann.execute(document, input={"roomId": room_id, "body": "answer", "replyToId": answered["id"]})
+    assert sorted(with_more_fields) == sorted(executed)
+    message = sent["sendMessage"]["message"]
+    assert message["author"] == {"username": "ann", "bio": None}
+    assert message["room"] == {"name": "den"}
+    assert message["replyTo"] == {"id": answered["id"], "seq": answered["seq"], "body": "question"}
+
+
+async def test_a_message_and_its_reply_in_one_group_have_their_seq(app: RunningApp, ann: UserClient) -> None:
+    room_id = local_id("room", await ann.create_room("den"))
+    user_id = local_id("user", ann.id)
+    assert user_id is not None
+    actor = Actor(user_id, uuid.uuid4(), is_admin=False, token_expires_at=now())
+    first = NewMessage(actor, room_id, "first")
+    reply = NewMessage(actor, room_id, "reply", reply_to=f"msg_{first.message_id}")
+    async with app.roomcast.db.work() as work:
+        results = await send_messages(work, [first, reply])
+    assert [result.message.seq for result in results if isinstance(result, Sent)] == [2, 3]
+    assert isinstance(results[1], Sent)
+    assert results[1].reply_to is not None
+    assert results[1].reply_to.seq == 2
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ import sqlalchemy as sa
 from sqlmodel import col, func, select
 from sqlmodel.ext.asyncio.session import AsyncSession
 
-from roomcast.accounts.models import PUBLIC_FIELDS, Session, SessionState, User, UserRecord, UserRole
+from roomcast.accounts.models import Session, SessionState, User, UserRecord, UserRole
 from roomcast.core.actor import Actor
 from roomcast.core.clock import now
 from roomcast.core.columns import table
@@ -17,10 +17,6 @@ from roomcast.core.direct_queries import DirectQuery, count, fetch_direct_rows
 from roomcast.core.keyed_reads import KeyedRead, is_key, key_parameters, records_by
 from roomcast.core.paging import Key, Page, Window, page
 from roomcast.core.text_folding import is_printable, search_key
-
-_PUBLIC_PROFILES = sa.select(*(table(User).c[name] for name in PUBLIC_FIELDS)).where(
-    table(User).c.id.in_(sa.bindparam("ids", expanding=True))
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,11 +50,6 @@ def _filtered(wanted: UserFilter) -> "sa.Select[User]":
 
 
 users_by_id: KeyedRead[UUID, User] = records_by(User, UserRecord, "id")
-
-
-def public_profiles_query(ids: Collection[UUID]) -> DirectQuery[object]:
-    """Selects the public fields of these users."""
-    return DirectQuery(_PUBLIC_PROFILES, {"ids": list(ids)})
 
 
 _USERS, _SESSIONS = table(User), table(Session)

@@ -8,7 +8,7 @@ timestamps cannot guarantee that (hasura/graphql-engine#8632).
 import base64
 import struct
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Protocol, TypeVar
 from uuid import UUID
@@ -179,7 +179,7 @@ def _number(head: LockedHead, event: E) -> E:
     if event.moves_activity:
         head.last_activity_seq = head.last_seq
         head.last_activity_at = event.at
-    return replace(event, seq=head.last_seq)
+    return event.at_seq(head.last_seq)
 
 
 async def events_after(session: AsyncSession, room_id: UUID, seq: int, limit: int) -> list[Event]:

@@ -4,7 +4,7 @@ them."""
 from dataclasses import dataclass, field, fields, replace
 from datetime import datetime
 from functools import cache
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 from uuid import UUID
 
 import orjson
@@ -59,18 +59,22 @@ class Event:
         """The user whose list of rooms it changes. They receive it even without a subscription of the room."""
         return None
 
+    def at_seq(self, seq: int) -> Self:
+        """This event with the seq that the log gives it."""
+        return replace(self, seq=seq)
+
     def facts(self) -> dict[str, Any]:
         """What the log stores besides room, seq, kind and time, as JSON values."""
         return {name: _plain(value) for name in _stored(self.kind) if (value := getattr(self, name)) is not None}
 
     def transient_payload(self) -> dict[str, Any] | None:
-        """The transient fields as JSON values. They are published with the event, so that receivers need not
-        load them."""
+        """The transient fields as values that orjson encodes. They are published with the event, so that receivers need
+        not load them."""
         return None
 
     @classmethod
     def read_transient(cls, payload: dict[str, Any]) -> dict[str, Any]:
-        """The transient fields from what `transient_payload` returned."""
+        """The transient fields from the JSON of what `transient_payload` returned."""
         return {}
 
 
@@ -104,7 +108,14 @@ def pack(event: Event, trace: str | None = None) -> str:
     """Encode an event as one line of text, which `unpack` reads in any process of the same release. `trace`: the
     context of the span that publishes it; without one the line is not longer."""
     parts = [event.kind, str(event.room_id), event.seq, event.at, event.facts(), event.transient_payload()]
-    return orjson.dumps(parts if trace is None else [*parts, trace]).decode()
+    return orjson.dumps(parts if trace is None else [*parts, trace], default=_encode_id).decode()
+
+
+def _encode_id(value: object) -> str:
+    """Of asyncpg's class of UUIDs, which orjson does not know."""
+    if isinstance(value, UUID):
+        return str(value)
+    raise TypeError
 
 
 class EventCodec:

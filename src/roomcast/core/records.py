@@ -36,6 +36,16 @@ def record_columns(record: type[Model], model: type[Model]) -> list[sa.Label[Any
     return [getattr(model, name).label(f"{table(model).name}_{name}") for name in cast("Any", record)._fields]
 
 
+def is_record(row: object) -> bool:
+    """Whether it is a record, and no model."""
+    return isinstance(row, tuple)
+
+
+def columns_of(row: Any) -> dict[str, Any]:
+    """The columns of a record or of a model."""
+    return cast("dict[str, Any]", row._asdict() if is_record(row) else row.model_dump())
+
+
 @cache
 def tuple_type(name: str, fields: tuple[str, ...]) -> Any:
     """A class of named tuples. The same one for the same fields, so that equal rows are equal."""

@@ -6,8 +6,8 @@ for each request → `_store_messages` (all writes).
 
 import hashlib
 from collections.abc import Collection, Hashable, Mapping, Sequence
-from dataclasses import dataclass, field
-from functools import lru_cache
+from dataclasses import dataclass, field, replace
+from typing import Any
 from uuid import UUID
 
 import orjson
@@ -27,19 +27,19 @@ from roomcast.core.ids import local_id, uuid7
 from roomcast.messages import mentions, policy, search, thread_states
 from roomcast.messages.attachments import AttachmentClaims
 from roomcast.messages.events import MessageCreated
-from roomcast.messages.models import Message, MessageRow
+from roomcast.messages.models import Message, MessageWithDigest
 from roomcast.rooms import queries as rooms
 from roomcast.rooms import read_state
-from roomcast.rooms.models import MembershipRow, RoomRow
+from roomcast.rooms.models import Membership, Room
 from roomcast.rooms.policy import may_read
 from roomcast.uploads.actions import attach_to_messages
+from roomcast.uploads.models import File
 from roomcast.uploads.queries import lock_files_query
-
-AUTHOR_CACHE_SIZE = 1_000
-"""Author models that are kept between sends."""
 
 _MESSAGES = sa.select(table(Message)).where(table(Message).c.id.in_(sa.bindparam("ids", expanding=True)))
 _INSERT = sa.insert(table(Message))
+_BLANK = MessageWithDigest(**Message(room_id=UUID(int=0), created_at=now()).model_dump())
+"""The columns that a new message does not set itself. Making a model of each message took as long as its SQL."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,12 +84,20 @@ class NewMessage:
 
 @dataclass(frozen=True, slots=True)
 class Sent:
-    """A stored message. `replayed`: the same clientMessageId was sent before."""
+    """A stored message. `replayed`: the same clientMessageId was sent before.
+
+    `room`, `author` and `reply_to` are the rows that its transaction has read, so that an answer need not read them
+    again. `attachments`: of a new message.
+    """
 
     message: Message
     replayed: bool
     is_new: bool
     """False for a replay, and for a message without a key that an earlier, unconfirmed try has stored."""
+    room: Room
+    author: User | None = None
+    reply_to: Message | None = None
+    attachments: Sequence[File] = ()
 
 
 class MessageSender(GroupCommit[NewMessage, Sent]):
@@ -128,7 +136,8 @@ async def send_messages(work: Work, requests: Sequence[NewMessage]) -> list[Sent
             results.append(refused)
     created = [result.message for result in results if isinstance(result, Sent) and result.is_new]
     if created:
-        await _store_messages(work, created, state)
+        stored = await _store_messages(work, created, state)
+        results = [_as_stored(result, stored) for result in results]
         sent_at = {pair: state.memberships[pair].last_sent_at for pair in state.slow_mode_senders}
         await read_state.record_send_times(work, sent_at)
     if state.claims.claimed:
@@ -144,12 +153,11 @@ class SendState:
     it: the next request of the group is decided as if the one before were stored.
     """
 
-    rooms: Mapping[UUID, RoomRow]
-    memberships: dict[tuple[UUID, UUID], MembershipRow]
+    rooms: Mapping[UUID, Room]
+    memberships: dict[tuple[UUID, UUID], Membership]
     """By (room, author)."""
     authors: Mapping[UUID, User]
-    """Public profiles only."""
-    messages: dict[UUID, MessageRow]
+    messages: dict[UUID, Message]
     """The messages that a request refers to (its own id, its reply target, its thread root), and the group's own."""
     slow_mode_senders: set[tuple[UUID, UUID]]
     """(room, author) of each message that was accepted in a room with slow mode."""
@@ -166,28 +174,22 @@ async def _load_send_state(work: Work, requests: Sequence[NewMessage]) -> SendSt
     heads, found, members, authors, known, files = await fetch_direct(
         work.session,
         event_log.heads_lock_query(room_ids, skip_locked=work.skips_locked_rooms),
-        rooms.rooms_query(room_ids),
-        rooms.memberships_query(pairs),
-        accounts.public_profiles_query(author_ids),
-        DirectQuery[MessageRow](_MESSAGES, {"ids": list({id_ for id_ in ids if id_ is not None})}),
+        rooms.rooms_by_id.query(room_ids),
+        rooms.memberships_by_key.query(pairs),
+        accounts.users_by_id.query(author_ids),
+        DirectQuery[Message](_MESSAGES, {"ids": list({id_ for id_ in ids if id_ is not None})}, MessageWithDigest),
         lock_files_query({id_ for request in requests for id_ in request.file_ids if id_ is not None}),
     )
     event_log.remember_locked_heads(work.session, heads)
     return SendState(
         {room.id: room for room in found},
         {(member.room_id, member.user_id): member for member in members},
-        {author.id: _author_model(author) for author in authors},
+        {author.id: author for author in authors},
         {message.id: message for message in known},
         set(),
         AttachmentClaims({file.id: file for file in files}),
         room_ids - {head.room_id for head in heads} if work.skips_locked_rooms else (),
     )
-
-
-@lru_cache(maxsize=AUTHOR_CACHE_SIZE)
-def _author_model(row: User) -> User:
-    """A model of a direct query's row. Cached: making a model costs more than the query, and authors repeat."""
-    return User(**as_dict(row))
 
 
 def _decide(state: SendState, request: NewMessage) -> Sent:
@@ -199,8 +201,7 @@ def _decide(state: SendState, request: NewMessage) -> Sent:
         raise Unavailable("Another change of this room is in progress. Try again.")
     if original := state.messages.get(request.message_id):
         policy.check_same_request(original, request.digest(), request.actor.user_id)
-        found = original if isinstance(original, Message) else Message(**as_dict(original))
-        return Sent(found, replayed=request.key is not None, is_new=False)
+        return _sent(state, original, room, replayed=request.key is not None, is_new=False)
     policy.check_body(request.body, needs_text=not request.attachments)
     files = state.claims.check(request.actor, request.file_ids)
     message = _build_message(state, request, room)
@@ -211,15 +212,35 @@ def _decide(state: SendState, request: NewMessage) -> Sent:
         state.slow_mode_senders.add(pair)
     state.messages[message.id] = message
     state.claims.claim(files, message.id)
-    return Sent(message, replayed=False, is_new=True)
+    attached = [
+        with_values(state.claims.files[id_], message_id=message.id, position=number) for number, id_ in enumerate(files)
+    ]
+    return _sent(state, message, room, replayed=False, is_new=True, attachments=attached)
 
 
-def _build_message(state: SendState, request: NewMessage, room: RoomRow) -> Message:
+def _sent(state: SendState, message: Message, room: Room, **values: Any) -> Sent:
+    author = state.authors.get(message.author_id) if message.author_id else None
+    reply_to = state.messages.get(message.reply_to_id) if message.reply_to_id else None
+    return Sent(message, room=room, author=author, reply_to=reply_to, **values)
+
+
+def _as_stored(result: Sent | Refused, stored: Mapping[UUID, Message]) -> Sent | Refused:
+    """The result with the messages of the group as they were stored, which have a seq."""
+    if isinstance(result, Refused):
+        return result
+    message, target = result.message, result.reply_to
+    return replace(
+        result, message=stored.get(message.id, message), reply_to=stored.get(target.id, target) if target else None
+    )
+
+
+def _build_message(state: SendState, request: NewMessage, room: Room) -> Message:
     if request.reply_to is not None:
         policy.check_reply_to(room, state.messages.get(request.reply_to_id) if request.reply_to_id else None)
     if request.thread_root is not None:
         policy.check_thread_root(room, state.messages.get(request.thread_root_id) if request.thread_root_id else None)
-    return Message(
+    return with_values(
+        _BLANK,
         id=request.message_id,
         room_id=room.id,
         author_id=request.actor.user_id,
@@ -233,8 +254,8 @@ def _build_message(state: SendState, request: NewMessage, room: RoomRow) -> Mess
     )
 
 
-async def _store_messages(work: Work, messages: Sequence[Message], state: SendState) -> None:
-    """Record the events, which gives each message its seq, then write the rows."""
+async def _store_messages(work: Work, created: Sequence[Message], state: SendState) -> Mapping[UUID, Message]:
+    """Record the events, which gives each message its seq, then write the rows. Returns the messages by id."""
     events = [
         MessageCreated(
             room_id=message.room_id,
@@ -244,11 +265,10 @@ async def _store_messages(work: Work, messages: Sequence[Message], state: SendSt
             fresh=message,
             author=state.authors.get(message.author_id) if message.author_id else None,
         )
-        for message in messages
+        for message in created
     ]
-    for message, event in zip(messages, await work.record_all(events), strict=True):
-        message.seq = event.seq
-    await execute_direct(work.session, _INSERT, [message.model_dump() for message in messages])
+    messages = [event.fresh for event in await work.record_all(events) if event.fresh is not None]
+    await execute_direct(work.session, _INSERT, [as_dict(message) for message in messages])
     mentioned = await mentions.store_mentions(work.session, messages)
     await thread_states.update_followers(work.session, messages, mentioned, state.messages)
     await search.index_messages(work, messages)
@@ -256,3 +276,4 @@ async def _store_messages(work: Work, messages: Sequence[Message], state: SendSt
     # read the room's main history.
     positions = {(m.room_id, m.author_id): m.seq for m in messages if m.author_id and m.thread_root_id is None}
     await read_state.advance_read_positions(work, positions)
+    return {message.id: message for message in messages}

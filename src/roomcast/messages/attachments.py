@@ -7,7 +7,7 @@ from uuid import UUID
 from roomcast.core.actor import Actor
 from roomcast.core.errors import Conflict, ValidationFailed
 from roomcast.uploads.actions import check_usable
-from roomcast.uploads.models import FileRow
+from roomcast.uploads.models import File
 
 MAX_ATTACHMENTS = 10
 """Per message."""
@@ -18,7 +18,7 @@ class AttachmentClaims:
     """The files that a group of sends refers to, locked. `claimed`: by file id, the message that gets it and its
     position there."""
 
-    files: Mapping[UUID, FileRow]
+    files: Mapping[UUID, File]
     claimed: dict[UUID, tuple[UUID, int]] = field(default_factory=dict)
 
     def check(self, actor: Actor, ids: Sequence[UUID | None]) -> list[UUID]:

@@ -1,12 +1,14 @@
 """Events about messages."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 from uuid import UUID
 
 from roomcast.accounts.models import User, decode_public_profile, encode_public_profile
+from roomcast.core.direct_queries import with_values
 from roomcast.core.events import Event, transient_field
+from roomcast.core.records import columns_of, is_record
 from roomcast.messages.models import Message, MessageKind
 
 _THREAD = '"thread_root_id":"'
@@ -35,11 +37,15 @@ class MessageCreated(Event):
         from_user = self.fresh is None or self.fresh.kind == MessageKind.USER
         return from_user and self.thread_root_id is None
 
+    def at_seq(self, seq: int) -> Self:
+        fresh = with_values(self.fresh, seq=seq) if is_record(self.fresh) else self.fresh
+        return replace(self, seq=seq, fresh=fresh)
+
     def transient_payload(self) -> dict[str, Any] | None:
         if self.fresh is None:
             return None
         return {
-            "fresh": self.fresh.model_dump(mode="json"),
+            "fresh": columns_of(self.fresh),
             "author": encode_public_profile(self.author) if self.author else None,
         }
 

@@ -93,6 +93,9 @@ class Message(SQLModel, table=True):
 
 MessageRecord = record_type(Message, without=("content_digest",))
 
+MessageWithDigest = record_type(Message)
+"""What a send stores and finds."""
+
 
 class FormerBody(SQLModel, table=True):
     """A body that an edit replaced. `edited_at`: when this body was written."""

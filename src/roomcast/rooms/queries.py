@@ -25,19 +25,13 @@ from roomcast.core.text_folding import contains_pattern, fold, is_printable, sea
 from roomcast.rooms.models import (
     Membership,
     MembershipRecord,
-    MembershipRow,
     Room,
     RoomKind,
     RoomRecord,
     RoomRole,
-    RoomRow,
     RoomVisibility,
 )
 from roomcast.rooms.policy import MAX_NAME
-
-_ROOMS = sa.select(table(Room)).where(table(Room).c.id.in_(sa.bindparam("ids", expanding=True)))
-_MEMBERSHIPS = sa.select(table(Membership)).where(is_key([table(Membership).c.room_id, table(Membership).c.user_id]))
-
 
 UserAndRoom: TypeAlias = tuple[UUID, UUID]
 Columns = TypeVarTuple("Columns")
@@ -295,16 +289,6 @@ async def memberships(
         select(Membership).where(among((col(Membership.room_id), col(Membership.user_id)), pairs))
     )
     return {(row.room_id, row.user_id): row for row in rows}
-
-
-def rooms_query(room_ids: Collection[UUID]) -> DirectQuery[RoomRow]:
-    """Loads these rooms."""
-    return DirectQuery(_ROOMS, {"ids": list(room_ids)})
-
-
-def memberships_query(pairs: Collection[tuple[UUID, UUID]]) -> DirectQuery[MembershipRow]:
-    """Loads the memberships of these (room, user) pairs."""
-    return DirectQuery(_MEMBERSHIPS, key_parameters(pairs))
 
 
 async def owner_count(session: AsyncSession, room_id: UUID) -> int:

@@ -13,7 +13,7 @@ from roomcast.core.columns import table
 from roomcast.core.direct_queries import DirectQuery, count
 from roomcast.core.keyed_reads import KeyedRead, group_pairs, is_key, key_parameters
 from roomcast.core.records import record_columns
-from roomcast.uploads.models import File, FileRecord, FileRow, blob_name, file_id
+from roomcast.uploads.models import File, FileRecord, blob_name, file_id
 
 _FILES = table(File)
 _LOCK_FILES = (
@@ -39,9 +39,9 @@ async def known_blobs(session: AsyncSession, names: Sequence[str]) -> set[str]:
     return {blob_name(file.id, file.sha256) for file in files.values() if file.sha256 is not None}
 
 
-def lock_files_query(ids: Collection[UUID]) -> DirectQuery[FileRow]:
+def lock_files_query(ids: Collection[UUID]) -> DirectQuery[File]:
     """Selects and locks these files until the commit, in id order, so that two transactions never deadlock."""
-    return DirectQuery(_LOCK_FILES, {"ids": list(ids)})
+    return DirectQuery(_LOCK_FILES, {"ids": list(ids)}, FileRecord)
 
 
 async def lock_file(session: AsyncSession, file_id: UUID | None) -> File | None:

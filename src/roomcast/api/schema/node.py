@@ -9,7 +9,7 @@ from roomcast.api.context import SHARED
 from roomcast.core.actor import Actor
 from roomcast.core.audit import AuditEntry
 from roomcast.core.ids import Kind, global_id
-from roomcast.messages.models import Message, MessageRecord
+from roomcast.messages.models import Message, MessageRecord, MessageWithDigest
 from roomcast.messages.threads import Thread
 from roomcast.rooms.models import Membership, Room, RoomRecord
 from roomcast.uploads.models import File, FileRecord
@@ -23,6 +23,7 @@ KINDS: dict[type[Any], Kind] = {
     RoomRecord: "room",
     Message: "msg",
     MessageRecord: "msg",
+    MessageWithDigest: "msg",
     Thread: "thread",
     AuditEntry: "audit",
     File: "file",

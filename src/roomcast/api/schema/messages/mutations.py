@@ -16,7 +16,7 @@ from roomcast.core.actor import Actor
 from roomcast.core.db import Work
 from roomcast.core.ids import local_id
 from roomcast.messages import editing, models, pins, reactions
-from roomcast.messages.actions import NewMessage
+from roomcast.messages.actions import NewMessage, Sent
 from roomcast.messages.editing import MessageChange
 from roomcast.messages.preparing import warm_text_caches
 from roomcast.messages.queries import history_cursor
@@ -97,6 +97,7 @@ class Mutation:
         new = NewMessage(context.actor, room, text, client_message_id, reply_to_id, thread_root_id, files)
         sent = await context.backend.message_sender.send(new)
         await context.reset_reads()
+        _remember(context, sent)
         return SentMessage(
             message=sent.message,
             cursor=Cursor(context.cursor(sent.message.room_id, sent.message.seq)),
@@ -165,6 +166,17 @@ class Mutation:
         deleted).
         """
         return await _change_message(info.context, message_id, pins.unpin_message)
+
+
+def _remember(context: Context, sent: Sent) -> None:
+    """Keep the rows that the send has read, so that the fields of its payload need no second snapshot."""
+    context.rooms.prime(sent.room.id, sent.room)
+    if sent.author is not None:
+        context.users.prime(sent.author.id, sent.author)
+    if sent.reply_to is not None:
+        context.messages.prime(sent.reply_to.id, sent.reply_to)
+    if sent.attachments:
+        context.attachments.prime(sent.message.id, [*sent.attachments])
 
 
 async def _change_message(

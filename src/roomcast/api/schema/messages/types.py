@@ -187,7 +187,7 @@ class MessageRevisionConnection:
     "reactions, mentions and pin are erased."
 )
 class Message(Node):
-    row: ClassVar = models.Message, models.MessageRecord
+    row: ClassVar = models.Message, models.MessageRecord, models.MessageWithDigest
     seq: Seq = strawberry.field(
         description="The position of the message in its room. Later messages have a higher one."
     )
