@@ -23,7 +23,7 @@ from roomcast.core.direct_queries import DirectQuery, execute_direct, fetch_dire
 from roomcast.core.errors import BadUserInput
 from roomcast.core.events import Event, from_facts
 from roomcast.core.ids import uuid7
-from roomcast.core.keyed_reads import KeyedRead, records_by
+from roomcast.core.keyed_reads import KeyedRead, is_key, key_parameters, records_by
 from roomcast.core.records import record_type
 
 E = TypeVar("E", bound=Event)
@@ -182,25 +182,31 @@ def _number(head: LockedHead, event: E) -> E:
     return event.at_seq(head.last_seq)
 
 
+_ENTRIES = table(LogEntry).c
+_EVENTS_AFTER = (
+    sa.select(table(LogEntry))
+    .where(_ENTRIES.room_id == sa.bindparam("room"), _ENTRIES.seq > sa.bindparam("after"))
+    .order_by(_ENTRIES.seq)
+    .limit(sa.bindparam("most", type_=sa.Integer))
+)
+
+
 async def events_after(session: AsyncSession, room_id: UUID, seq: int, limit: int) -> list[Event]:
     """The room's events above `seq`, oldest first, at most `limit` of them."""
-    entries = await session.exec(
-        select(LogEntry)
-        .where(LogEntry.room_id == room_id, col(LogEntry.seq) > seq)
-        .order_by(col(LogEntry.seq))
-        .limit(limit)
-    )
-    return [from_facts(e.kind, e.room_id, e.seq, e.at, e.data) for e in entries]
+    query = DirectQuery[LogEntry](_EVENTS_AFTER, {"room": room_id, "after": seq, "most": limit})
+    return [from_facts(e.kind, e.room_id, e.seq, e.at, e.data) for e in await fetch_direct_rows(session, query)]
 
 
 heads_by_id: KeyedRead[UUID, RoomHead] = records_by(RoomHead, HeadRecord, "room_id")
 """By room id."""
 
 
+_TAILS = sa.select(_HEADS.c.room_id, _HEADS.c.last_seq).where(is_key([_HEADS.c.room_id]))
+
+
 async def tails(session: AsyncSession, room_ids: Collection[UUID]) -> Mapping[UUID, int]:
     """The `last_seq` of each of these rooms that exists."""
-    rows = await session.exec(select(RoomHead.room_id, RoomHead.last_seq).where(col(RoomHead.room_id).in_(room_ids)))
-    return dict(rows.all())
+    return dict(await fetch_direct_rows(session, DirectQuery[Any](_TAILS, key_parameters(room_ids))))
 
 
 async def epoch(session: AsyncSession) -> UUID:

@@ -48,5 +48,5 @@ def columns_of(row: Any) -> dict[str, Any]:
 
 @cache
 def tuple_type(name: str, fields: tuple[str, ...]) -> Any:
-    """A class of named tuples. The same one for the same fields, so that equal rows are equal."""
-    return namedtuple(name, fields)
+    """A class of named tuples. Columns without a name, or with that of another one, have no attribute."""
+    return namedtuple(name, fields, rename=True)

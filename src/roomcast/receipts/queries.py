@@ -12,7 +12,7 @@ from sqlmodel.ext.asyncio.session import AsyncSession
 
 from roomcast.accounts.models import User
 from roomcast.core.columns import higher, table
-from roomcast.core.direct_queries import DirectQuery, count, fetch
+from roomcast.core.direct_queries import DirectQuery, count, fetch_direct_rows
 from roomcast.core.event_log import RoomHead
 from roomcast.core.keyed_reads import KeyedRead, is_key, key_parameters
 from roomcast.core.paging import Key, Page, Window, page
@@ -166,6 +166,23 @@ read_states: KeyedRead[tuple[UUID, UUID], RoomReadState] = KeyedRead(
 """The read states of these memberships, by (room, user)."""
 
 
+_ROOMS, _HEADS = table(Room), table(RoomHead)
+_LISTED_COUNTS = (
+    _COUNTS.add_columns(
+        _HEADS.c.last_seq, _MEMBERS.c.notification_level, _MEMBERS.c.snoozed_until, _MEMBERS.c.favourite
+    )
+    .join(_ROOMS, _ROOMS.c.id == _MEMBERS.c.room_id)
+    .join(_HEADS, _HEADS.c.room_id == _ROOMS.c.id)
+    .where(
+        _MEMBERS.c.user_id == sa.bindparam("user"),
+        _ROOMS.c.archived_at.is_(None),
+        sa.or_(_ROOMS.c.direct_key.is_(None), _HEADS.c.last_activity_seq > 0, _MEMBERS.c.opened),
+    )
+    .order_by(_MEMBERS.c.room_id)
+)
+_LISTED_COUNTS_BY_ROOM = _LISTED_COUNTS.where(is_key([_MEMBERS.c.room_id]))
+
+
 async def read_states_of_user(
     session: AsyncSession, user_id: UUID, among: Collection[UUID] | None = None
 ) -> list[RoomReadState]:
@@ -173,51 +190,46 @@ async def read_states_of_user(
 
     Archived rooms are not in the list, nor direct conversations that another user has opened and nobody has written in.
     """
-    rooms, heads = table(Room), table(RoomHead)
-    listed = (
-        _COUNTS.add_columns(
-            heads.c.last_seq, _MEMBERS.c.notification_level, _MEMBERS.c.snoozed_until, _MEMBERS.c.favourite
-        )
-        .join(rooms, rooms.c.id == _MEMBERS.c.room_id)
-        .join(heads, heads.c.room_id == rooms.c.id)
-        .where(
-            _MEMBERS.c.user_id == user_id,
-            rooms.c.archived_at.is_(None),
-            sa.or_(rooms.c.direct_key.is_(None), heads.c.last_activity_seq > 0, _MEMBERS.c.opened),
-        )
-        .order_by(_MEMBERS.c.room_id)
-    )
-    rows = await fetch(session, listed if among is None else listed.where(_MEMBERS.c.room_id.in_(among)))
-    return [_read_state(*row) for row in rows]
+    query = DirectQuery[Any](_LISTED_COUNTS, {"user": user_id})
+    if among is not None:
+        query = DirectQuery[Any](_LISTED_COUNTS_BY_ROOM, {"user": user_id, **key_parameters(among)})
+    return [_read_state(*row) for row in await fetch_direct_rows(session, query)]
 
 
 Fingerprint: TypeAlias = tuple[Any, ...]
 
-_FINGERPRINTS = sa.select(
-    _MEMBERS.c.user_id,
-    func.count(),
-    func.max(_MEMBERS.c.joined_at),
-    func.sum(_MEMBERS.c.last_read_seq),
-    func.sum(_MEMBERS.c.thread_changes),
-    func.sum(func.length(_MEMBERS.c.notification_level)),
-    func.max(_MEMBERS.c.snoozed_until),
-    func.count(_MEMBERS.c.snoozed_until),
-    func.sum(sa.case((_MEMBERS.c.favourite, 1), else_=0)),
-    func.sum(sa.case((_MEMBERS.c.opened, 1), else_=0)),
-).group_by(_MEMBERS.c.user_id)
+_FINGERPRINTS = (
+    sa.select(
+        _MEMBERS.c.user_id,
+        func.count(),
+        func.max(_MEMBERS.c.joined_at),
+        func.sum(_MEMBERS.c.last_read_seq),
+        func.sum(_MEMBERS.c.thread_changes),
+        func.sum(func.length(_MEMBERS.c.notification_level)),
+        func.max(_MEMBERS.c.snoozed_until),
+        func.count(_MEMBERS.c.snoozed_until),
+        func.sum(sa.case((_MEMBERS.c.favourite, 1), else_=0)),
+        func.sum(sa.case((_MEMBERS.c.opened, 1), else_=0)),
+    )
+    .where(is_key([_MEMBERS.c.user_id]))
+    .group_by(_MEMBERS.c.user_id)
+)
 
 
 async def fingerprints(session: AsyncSession, user_ids: Collection[UUID]) -> dict[UUID, Fingerprint]:
     """A value over all memberships of each user. It differs after the user reads on, reads or follows a thread, changes
     a preference, joins a room or leaves one. Cheap: no messages are counted. Users without a membership are missing."""
-    rows = await fetch(session, _FINGERPRINTS.where(_MEMBERS.c.user_id.in_(user_ids)))
+    rows = await fetch_direct_rows(session, DirectQuery[Any](_FINGERPRINTS, key_parameters(user_ids)))
     return {row[0]: tuple(row[1:]) for row in rows}
+
+
+_ROOMS_OF_USER = sa.select(_MEMBERS.c.room_id).where(_MEMBERS.c.user_id == sa.bindparam("user"))
 
 
 async def room_ids_of_user(session: AsyncSession, user_id: UUID) -> list[UUID]:
     """All rooms that the user is a member of, also those that are not in the list."""
-    rows = await fetch(session, sa.select(_MEMBERS.c.room_id).where(_MEMBERS.c.user_id == user_id))
-    return [room_id for (room_id,) in rows]
+    query = DirectQuery[Any](_ROOMS_OF_USER, {"user": user_id})
+    return [room_id for (room_id,) in await fetch_direct_rows(session, query)]
 
 
 async def unread_totals(session: AsyncSession, user_ids: Collection[UUID]) -> dict[UUID, UnreadTotals]:
