@@ -108,18 +108,22 @@ class PagedList:
     """A list whose pages are read through the driver. Use it for lists that are read often: `page` compiles its
     statement for each page.
 
-    `statement` selects the columns of `records` (see `DirectQuery`); its values are parameters. `name` is part of the
-    cursors.
+    `statement` selects the columns of `records` (see `DirectQuery`), and perhaps other ones; its values are parameters.
+    `name` is part of the cursors.
     """
 
     def __init__(
-        self, name: str, statement: sa.Select[*tuple[Any, ...]], keys: Sequence[Key], records: tuple[type[Any], ...]
+        self,
+        name: str,
+        statement: sa.Select[*tuple[Any, ...]],
+        keys: Sequence[Key],
+        records: tuple[type[Any], ...] = (),
     ) -> None:
         self._name, self._statement, self._keys, self._records = name, statement, keys, records
         self._variants: dict[tuple[bool, bool, bool], list[sa.Select[*tuple[Any, ...]]]] = {}
 
     def page(self, wanted: Window, parameters: Mapping[str, Any]) -> DirectRead[Page[Any]]:
-        """A read of the requested page. Each row is a tuple of the records. Raises BadUserInput for cursors of other
+        """A read of the requested page. Each row is a tuple of the records and other columns. Raises BadUserInput for cursors of other
         lists."""
         bounds = {
             "after": _read(self._name, self._keys, wanted.after),
@@ -164,10 +168,10 @@ class PagedList:
         more, rows = len(found) > wanted.size, list(found[: wanted.size])
         if wanted.from_end:
             rows.reverse()
-        width = len(self._records)
+        width = len(self._keys)
         return Page(
-            [row[:width] for row in rows],
-            [write_cursor(self._name, row[width:]) for row in rows],
+            [row[:-width] for row in rows],
+            [write_cursor(self._name, row[-width:]) for row in rows],
             has_next=bool(beyond) if wanted.from_end else more,
             has_previous=more if wanted.from_end else bool(beyond),
         )

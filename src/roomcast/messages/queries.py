@@ -11,7 +11,7 @@ from sqlmodel import col, func, select
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from roomcast.core.actor import Actor
-from roomcast.core.direct_queries import DirectQuery, DirectRead
+from roomcast.core.direct_queries import DirectQuery, DirectRead, read_direct
 from roomcast.core.errors import NotFound
 from roomcast.core.event_log import RoomHead
 from roomcast.core.keyed_reads import KeyedRead, is_key, key_parameters, records_by
@@ -132,6 +132,14 @@ async def readable_message(session: AsyncSession, actor: Actor, message_id: UUID
     as for an unknown id."""
     message = (await session.exec(select(Message).where(Message.id == message_id))).first() if message_id else None
     if message is None or not await rooms.readable_rooms(session, actor, [message.room_id]):
+        raise NotFound("There is no such message.", path=("input", "messageId"))
+    return message
+
+
+async def readable_record(session: AsyncSession, actor: Actor, message_id: UUID | None) -> Message:
+    """As `readable_message`, as a record."""
+    message = (await messages_by_id(session, [message_id])).get(message_id) if message_id else None
+    if message is None or not await read_direct(session, rooms.rooms_read(actor, [message.room_id])):
         raise NotFound("There is no such message.", path=("input", "messageId"))
     return message
 

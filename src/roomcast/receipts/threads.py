@@ -11,9 +11,9 @@ from sqlmodel.ext.asyncio.session import AsyncSession
 
 from roomcast.core.actor import Actor
 from roomcast.core.columns import higher, table
-from roomcast.core.direct_queries import DirectQuery, fetch
+from roomcast.core.direct_queries import DirectQuery, DirectRead, fetch
 from roomcast.core.keyed_reads import KeyedRead, is_key, key_parameters
-from roomcast.core.paging import Key, Page, Window, page
+from roomcast.core.paging import Key, Page, PagedList, Window
 from roomcast.messages.models import Message, ThreadState
 from roomcast.rooms.models import Membership
 
@@ -109,24 +109,29 @@ async def _unread_threads(
     return [ThreadUnread(root_id, room_id, True, unread) for root_id, room_id, unread in rows]
 
 
-async def followed_threads(
-    session: AsyncSession, actor: Actor, window: Window, *, unread_only: bool = False
-) -> Page[tuple[UUID]]:
-    """A page of root ids: the threads that the actor follows in their rooms, the one with the newest reply first.
-    Threads without replies are left out."""
-    last_seq = (
-        sa.select(sa.func.max(_MESSAGES.c.seq))
-        .where(_MESSAGES.c.thread_root_id == _STATES.c.root_id)
-        .correlate(_STATES)
-        .scalar_subquery()
+_LAST_SEQ = (
+    sa.select(sa.func.max(_MESSAGES.c.seq))
+    .where(_MESSAGES.c.thread_root_id == _STATES.c.root_id)
+    .correlate(_STATES)
+    .scalar_subquery()
+)
+_FOLLOWED: "sa.Select[Any]" = (
+    sa.select(_STATES.c.root_id)
+    .join_from(_STATES, _MEMBERS, _OWN_MEMBERSHIP)
+    .join(_NEWEST, sa.and_(_NEWEST.c.room_id == _STATES.c.room_id, _NEWEST.c.seq == _LAST_SEQ))
+    .where(_STATES.c.user_id == sa.bindparam("user"), _STATES.c.is_following)
+)
+_FOLLOWED_LISTS = {
+    unread_only: PagedList(
+        "threads",
+        _FOLLOWED.where(_UNREAD_REPLIES.exists()) if unread_only else _FOLLOWED,
+        [Key(_NEWEST.c.created_at, descending=True), Key(_STATES.c.root_id, descending=True)],
     )
-    followed: sa.Select[Any] = (
-        sa.select(_STATES.c.root_id)
-        .join_from(_STATES, _MEMBERS, _OWN_MEMBERSHIP)
-        .join(_NEWEST, sa.and_(_NEWEST.c.room_id == _STATES.c.room_id, _NEWEST.c.seq == last_seq))
-        .where(_STATES.c.user_id == actor.user_id, _STATES.c.is_following)
-    )
-    if unread_only:
-        followed = followed.where(_UNREAD_REPLIES.exists())
-    keys = [Key(_NEWEST.c.created_at, descending=True), Key(_STATES.c.root_id, descending=True)]
-    return await page(session, "threads", followed, keys, window)
+    for unread_only in (False, True)
+}
+
+
+def followed_threads_read(actor: Actor, window: Window, *, unread_only: bool = False) -> DirectRead[Page[tuple[UUID]]]:
+    """A read of a page of root ids: the threads that the actor follows in their rooms, the one with the newest reply
+    first. Threads without replies are left out."""
+    return _FOLLOWED_LISTS[unread_only].page(window, {"user": actor.user_id})

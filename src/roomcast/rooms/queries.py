@@ -19,7 +19,7 @@ from roomcast.core.direct_queries import DirectQuery, DirectRead, count, fetch, 
 from roomcast.core.errors import NotFound
 from roomcast.core.event_log import HeadRecord, RoomHead
 from roomcast.core.keyed_reads import KeyedRead, group_pairs, is_key, key_parameters, records_by
-from roomcast.core.paging import Key, Page, PagedList, Window, page
+from roomcast.core.paging import Key, Page, PagedList, Window
 from roomcast.core.records import record_columns
 from roomcast.core.text_folding import contains_pattern, fold, is_printable, search_key
 from roomcast.rooms.models import (
@@ -246,22 +246,28 @@ def _has_name() -> sa.ColumnElement[bool]:
     return sa.or_(col(Room.name_key).like(pattern, escape="/"), direct)
 
 
-async def members(
-    session: AsyncSession, room_id: UUID, role: RoomRole | None, window: Window
-) -> Page[tuple[Membership]]:
-    """The members of a room, by the time they joined. The caller has checked that the actor can read the room."""
-    keys = [Key(sa.inspect(Membership).c.joined_at), Key(sa.inspect(Membership).c.user_id)]
-    return await page(session, "members", _members(room_id, role), keys, window)
+_MEMBERS = sa.select(*record_columns(MembershipRecord, Membership)).where(
+    col(Membership.room_id) == sa.bindparam("room_id")
+)
+_MEMBER_LIST, _MEMBER_LIST_BY_ROLE = [
+    PagedList(
+        "members", each, [Key(table(Membership).c.joined_at), Key(table(Membership).c.user_id)], (MembershipRecord,)
+    )
+    for each in (_MEMBERS, _MEMBERS.where(col(Membership.role) == sa.bindparam("role")))
+]
+
+
+def members_read(room_id: UUID, role: RoomRole | None, window: Window) -> DirectRead[Page[tuple[Membership]]]:
+    """A read of the members of a room, by the time they joined. The caller has checked that the actor can read the
+    room."""
+    if role is None:
+        return _MEMBER_LIST.page(window, {"room_id": room_id})
+    return _MEMBER_LIST_BY_ROLE.page(window, {"room_id": room_id, "role": role})
 
 
 async def member_count(session: AsyncSession, room_id: UUID, role: RoomRole | None) -> int:
-    counted = _members(room_id, role).with_only_columns(func.count())
-    return await count(session, counted)
-
-
-def _members(room_id: UUID, role: RoomRole | None) -> "sa.Select[Membership]":
-    found = sa.select(Membership).where(col(Membership.room_id) == room_id)
-    return found if role is None else found.where(col(Membership.role) == role)
+    counted = sa.select(func.count()).select_from(Membership).where(col(Membership.room_id) == room_id)
+    return await count(session, counted if role is None else counted.where(col(Membership.role) == role))
 
 
 _DIRECT_MEMBERS = (

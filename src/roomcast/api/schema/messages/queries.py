@@ -75,7 +75,7 @@ async def message_or_none(context: Context, message_id: UUID | None) -> models.M
     """The message, or None if the viewer may not read it."""
     actor = context.actor
     try:
-        return await context.read(queries.readable_message, actor, message_id)
+        return await context.read(queries.readable_record, actor, message_id)
     except NotFound:
         return None
 

@@ -261,7 +261,7 @@ class Room(Node):
         role: Annotated[models.RoomRole | None, strawberry.argument(description="Only members with this role.")] = None,
     ) -> ConnectionPage:
         page_window = window(first, after, last, before)
-        page = await info.context.read(queries.members, room.id, role, page_window)
+        page = await info.context.read_direct(queries.members_read(room.id, role, page_window))
         return connection_of(page, count=lambda: info.context.read(queries.member_count, room.id, role))
 
     @strawberry.field(

@@ -37,7 +37,8 @@ class Query:
         self, info: Info, first: First = None, after: After = None, unread_only: UnreadOnly = False
     ) -> ConnectionPage:
         context, actor = info.context, info.context.actor
-        page = await context.read(receipts.followed_threads, actor, window(first, after), unread_only=unread_only)
+        followed = receipts.followed_threads_read(actor, window(first, after), unread_only=unread_only)
+        page = await context.read_direct(followed)
         ids = [root_id for (root_id,) in page.rows]
         await context.threads.prefetch(ids)
         # A thread in the page has a reply, and both were read from one snapshot.

@@ -61,7 +61,7 @@ async def attachment_or_none(context: Context, file_id: UUID | None) -> models.F
     try:
         async with context.snapshot.session() as session:
             file = (await files.files_by_id(session, [file_id])).get(file_id) if file_id else None
-            await messages.readable_message(session, actor, file.message_id if file else None)
+            await messages.readable_record(session, actor, file.message_id if file else None)
     except NotFound:
         return None
     return file
