@@ -123,8 +123,8 @@ class PagedList:
         self._variants: dict[tuple[bool, bool, bool], list[sa.Select[*tuple[Any, ...]]]] = {}
 
     def page(self, wanted: Window, parameters: Mapping[str, Any]) -> DirectRead[Page[Any]]:
-        """A read of the requested page. Each row is a tuple of the records and other columns. Raises BadUserInput for cursors of other
-        lists."""
+        """A read of the requested page. Each row is a tuple of the records and the other columns. Raises BadUserInput
+        for cursors of other lists."""
         bounds = {
             "after": _read(self._name, self._keys, wanted.after),
             "before": _read(self._name, self._keys, wanted.before),
