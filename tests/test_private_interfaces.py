@@ -51,9 +51,9 @@ INTERFACES = [
     PrivateInterface("asyncpg", "asyncpg.protocol.protocol:BaseProtocol", "_is_cancelling", "core/postgres.py"),
     # A session that SQLAlchemy initializes late: tests/test_direct_reads.py
     PrivateInterface(
-        "sqlalchemy", "sqlalchemy.ext.asyncio.session:AsyncSession", "_proxied sync_session", "core/read_session.py"
+        "sqlalchemy", "sqlalchemy.ext.asyncio.session:AsyncSession", "_proxied sync_session", "core/driver_sessions.py"
     ),
-    PrivateInterface("sqlalchemy", "sqlalchemy.util", "greenlet_spawn", "core/read_session.py"),
+    PrivateInterface("sqlalchemy", "sqlalchemy.util", "greenlet_spawn", "core/driver_sessions.py"),
     # Who waits for a connection of the pool: tests/edge/test_metrics.py
     PrivateInterface("sqlalchemy", "sqlalchemy.pool.impl:AsyncAdaptedQueuePool", "_do_get", "core/engines.py"),
     # The thread of SQLite: tests/storage/test_cancelled.py

@@ -24,12 +24,12 @@ from sqlmodel.ext.asyncio.session import AsyncSession
 
 from roomcast import tracing
 from roomcast.core import event_log
+from roomcast.core.driver_sessions import DriverSession, ReadSession
 from roomcast.core.engines import DEFAULT_POOL_SIZE, WatchedPool, driver_url, guard, postgres_engine, sqlite_engines
 from roomcast.core.errors import OutcomeUnknown, Unavailable
 from roomcast.core.events import Event
 from roomcast.core.metrics import COMMIT_SECONDS, DATABASE
 from roomcast.core.outages import OutageLog, is_answered, is_lock_failure, is_moved, is_outage, reason
-from roomcast.core.read_session import ReadSession
 from roomcast.core.sqlite import wait_for_threads
 
 __all__ = ["Database", "Publish", "Snapshot", "CoalescingLoader", "Work", "driver_url", "is_outage"]
@@ -62,6 +62,11 @@ class Work:
         self.skips_locked_rooms = skips_locked_rooms
         self.events: list[Event] = []
         self.after_commit: list[Callable[[], None]] = []
+
+    async def begin(self) -> None:
+        """Begin a transaction `through_driver`. Any other is begun by its first statement."""
+        if isinstance(self.session, DriverSession):
+            await self.session.open()
 
     async def record(self, event: E) -> E:
         """Store `event` at the next seq of its room and publish it after the commit. Returns it with its seq."""
@@ -148,7 +153,9 @@ class Database:
         await asyncio.wait({self._run_to_end(self._close_or_invalidate(session))}, timeout=self.answer_seconds)
 
     @asynccontextmanager
-    async def work(self, *, skips_locked_rooms: bool = False, traces: Sequence[str] = ()) -> AsyncIterator[Work]:
+    async def work(
+        self, *, skips_locked_rooms: bool = False, traces: Sequence[str] = (), through_driver: bool = False
+    ) -> AsyncIterator[Work]:
         """A transaction that commits when the block ends and then publishes its events. An error in the block rolls
         back, and no event is published.
 
@@ -156,10 +163,13 @@ class Database:
         OutcomeUnknown if the connection was lost during the commit, or if the database did not confirm it in time.
         `skips_locked_rooms`: queries that lock room heads leave out rooms that other transactions have locked.
         `traces`: contexts of the spans that it works for, if they are not the one around the caller.
+        `through_driver`: for hot paths, see `core.driver_sessions`. The block then calls `Work.begin` first.
         """
         parent, *others = traces or (None,)
         with tracing.span("transaction", parent=parent, links=filter(None, others)):
-            session = AsyncSession(self._writer, expire_on_commit=False)
+            session = (
+                DriverSession(self._writer) if through_driver else AsyncSession(self._writer, expire_on_commit=False)
+            )
             DATABASE.changes += 1
             work = Work(session, self._listeners, skips_locked_rooms=skips_locked_rooms)
             try:

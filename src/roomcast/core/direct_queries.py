@@ -19,8 +19,8 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from roomcast.core import postgres
 from roomcast.core.compiled_statements import Record, compiled_statement
+from roomcast.core.driver_sessions import Driver, DriverSession
 from roomcast.core.metrics import DATABASE
-from roomcast.core.read_session import Driver, ReadSession
 
 DirectRow = TypeVar("DirectRow")
 DirectRow_co = TypeVar("DirectRow_co", covariant=True)
@@ -122,9 +122,9 @@ async def execute_direct(session: AsyncSession, statement: Executable, rows: Seq
 
 
 async def _driver(session: AsyncSession) -> tuple[Driver, sa.Dialect]:
-    if isinstance(session, ReadSession):
+    if isinstance(session, DriverSession):
         if session.driver is None:
-            raise ResourceClosedError("the snapshot has ended")
+            raise ResourceClosedError("the transaction has ended")
         return session.driver, session.dialect
     if "driver" not in session.info:
         connection = await session.connection()

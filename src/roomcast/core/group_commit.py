@@ -263,8 +263,9 @@ class GroupCommit(ABC, Generic[Arg, Result]):
         """Run the calls in one transaction and settle them. Returns the error if none of them was settled."""
         try:
             traces = [call.trace for call in calls if call.trace is not None]
-            async with self._db.work(skips_locked_rooms=skip_locked, traces=traces) as work:
+            async with self._db.work(skips_locked_rooms=skip_locked, traces=traces, through_driver=True) as work:
                 async with asyncio.timeout(self._db.answer_seconds):
+                    await work.begin()
                     results = await self.run_group(work, [call.argument for call in calls])
         except Exception as error:  # the caller of this method handles it or fails each call with it
             for call in calls:

@@ -45,10 +45,24 @@ SOCKET_OPTIONS = {"TCP_KEEPIDLE": 5, "TCP_KEEPINTVL": 5, "TCP_KEEPCNT": 3, "TCP_
 
 
 class Driver:
-    """Runs statements on an asyncpg connection and raises SQLAlchemy's errors."""
+    """Runs statements on an asyncpg connection and raises SQLAlchemy's errors. `adapted`: SQLAlchemy's connection above
+    it."""
 
-    def __init__(self, connection: Any) -> None:
-        self._connection = connection
+    def __init__(self, adapted: Any) -> None:
+        self._adapted, self._connection = adapted, adapted.driver_connection
+
+    @property
+    def is_in_transaction(self) -> bool:
+        return self._adapted._transaction is not None
+
+    async def commit_direct(self) -> None:
+        """Commit the transaction, if it is still open."""
+        transaction, self._adapted._transaction = self._adapted._transaction, None
+        if transaction is not None:
+            try:
+                await transaction.commit()
+            except Exception as error:
+                _raise_as_sqlalchemy(error, "COMMIT")
 
     async def fetch_all(self, statements: Sequence[tuple[str, Sequence[Any]]]) -> list[list[Any]]:
         """The rows of each of these statements, one after another."""
@@ -171,7 +185,7 @@ async def driver(adapted: Any) -> Driver:
         except BaseException:  # after a cancellation the server may have begun it all the same, unknown to SQLAlchemy
             adapted.driver_connection.terminate()
             raise
-    return Driver(adapted.driver_connection)
+    return Driver(adapted)
 
 
 async def begin_snapshot(adapted: Any) -> Driver:
@@ -182,7 +196,7 @@ async def begin_snapshot(adapted: Any) -> Driver:
     transaction = adapted.driver_connection.transaction(isolation="repeatable_read", readonly=True)
     await transaction.start()
     adapted._transaction = transaction
-    return Driver(adapted.driver_connection)
+    return Driver(adapted)
 
 
 def is_open(connection: Any) -> bool:

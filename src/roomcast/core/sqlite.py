@@ -110,6 +110,13 @@ class Connection(aiosqlite.Connection):
             await self.in_thread(sqlite3.Connection.commit)
         self._deferred_steps, self._in_transaction = [], False
 
+    async def commit_direct(self) -> None:
+        """As `commit`. Raises SQLAlchemy's errors."""
+        try:
+            await self.commit()
+        except sqlite3.Error as error:
+            raise DBAPIError.instance("COMMIT", None, error, sqlite3.Error) from error
+
     async def rollback(self) -> None:
         self.queue_rollback()
 
