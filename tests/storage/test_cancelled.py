@@ -47,6 +47,20 @@ async def writes_models(db: Database) -> None:
         await event_log.open_log(work.session, uuid7(), now())
 
 
+async def writes_through_the_driver(db: Database) -> None:
+    async with db.work(through_driver=True) as work:
+        await work.begin()
+        await fetch_direct(work.session, event_log.heads_lock_query([uuid7()]))
+        row = {"room_id": uuid7(), "last_seq": 0, "last_activity_seq": 0, "last_activity_at": now()}
+        await execute_direct(work.session, sa.insert(table(RoomHead)), [row])
+
+
+async def writes_models_in_a_transaction_of_the_driver(db: Database) -> None:
+    async with db.work(through_driver=True) as work:
+        await work.begin()
+        await event_log.open_log(work.session, uuid7(), now())
+
+
 async def reads(db: Database) -> None:
     async with db.read() as session:
         await fetch_direct(session, DirectQuery(HEADS, {"ids": [uuid7()]}))
@@ -71,7 +85,17 @@ async def is_commit_visible(db: Database) -> bool:
         return len(rows) == 1
 
 
-@pytest.mark.parametrize("step", [writes, writes_models, reads, takes_a_snapshot])
+STEPS = [
+    writes,
+    writes_models,
+    writes_through_the_driver,
+    writes_models_in_a_transaction_of_the_driver,
+    reads,
+    takes_a_snapshot,
+]
+
+
+@pytest.mark.parametrize("step", STEPS)
 async def test_a_task_cancelled_at_any_time_loses_no_later_commit(app: RunningApp, step: Step) -> None:
     db, loop = app.roomcast.db, asyncio.get_running_loop()
     started = loop.time()
