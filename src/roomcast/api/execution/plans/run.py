@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Coroutine, Iterable, Sequence
 from dataclasses import dataclass, field
 from types import CoroutineType, NoneType
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple, TypeAlias
 
 from graphql import GraphQLField, GraphQLObjectType
 from graphql.execution.collect_fields import FieldDetailsList
@@ -21,6 +21,10 @@ between, and completes everything larger."""
 
 NOT_OBJECTS = (NoneType, UndefinedType, Exception, *AWAITABLE_TYPES)
 """Values that no object type can have."""
+
+
+Complete: TypeAlias = Callable[[Any, "Run", "list[Pending]"], Any]
+"""A function of the generated code: it completes a value."""
 
 
 class Unusual(Exception):
@@ -42,7 +46,7 @@ class Plan:
     """`complete` is None if graphql-core completes the selection. `details` keeps the nodes that are its key."""
 
     details: FieldDetailsList
-    complete: "Callable[[Any, Run, list[Pending]], Any] | None" = None
+    complete: Complete | None = None
     fields: Sequence[SelectedField] = ()
     source: str = ""
 
@@ -60,7 +64,7 @@ class Pending:
 
     key: str
     value: Awaitable[Any]
-    complete: "Callable[[Any, Run, list[Pending]], Any]"
+    complete: Complete
     target: dict[str, Any] = field(default_factory=dict)
 
 
@@ -70,13 +74,25 @@ class Run:
     `fields` and `bytes` count as `BoundedExecutor` does, which gets them by `count`.
     """
 
-    __slots__ = ("_calls", "_counted", "_executor", "_infos", "_plan", "bytes", "context", "fields", "max_fields")
+    __slots__ = (
+        "_calls",
+        "_counted",
+        "_executor",
+        "_infos",
+        "_objects",
+        "_plan",
+        "bytes",
+        "context",
+        "fields",
+        "max_fields",
+    )
 
     def __init__(self, plan: Plan, executor: OmittingExecutor) -> None:
         self.context = executor.context_value
         self._plan, self._executor = plan, executor
         self._infos: dict[int, Any] = {}
         self._calls: dict[int, tuple[Callable[..., Any], Any, dict[str, Any]]] = {}
+        self._objects: dict[tuple[Complete, int], tuple[Any, Any, int, int]] = {}
         self.fields = self.bytes = 0
         self.max_fields, self._counted = MAX_FIELDS - executor.fields, (0, 0)
 
@@ -89,6 +105,19 @@ class Run:
             self._calls[number] = definition.resolve or self._executor.field_resolver, self.info(number), arguments
         resolve, info, arguments = self._calls[number]
         return resolve(source, info, **arguments)
+
+    def once(self, complete: Complete, source: Any, pending: list[Pending]) -> Any:
+        """The completed object of leaf values. The same rows come again and again, as the authors of messages do."""
+        known = self._objects.get((complete, id(source)))
+        if known is None:
+            fields, size = self.fields, self.bytes
+            data = complete(source, self, pending)
+            self._objects[complete, id(source)] = source, data, self.fields - fields, self.bytes - size
+            return data
+        _, data, fields, size = known
+        self.fields += fields
+        self.bytes += size
+        return data
 
     def info(self, number: int) -> Any:
         """graphql-core's `info` of a field."""

@@ -7,7 +7,7 @@ return the completed value, or raise any exception. A function for `{ author { u
         if not is_type_of3(s, R): raise Unusual
         R.fields += 2
         if R.fields > R.max_fields: raise Unusual
-        v4 = resolve5(message=s, info=R)
+        v4 = resolve5(s, message=s, info=R)
         wv4 = None
         if isinstance(v4, PENDING): wv4, v4 = Pending('author', v4, complete8), None; P.append(wv4)
         else:
@@ -73,19 +73,20 @@ def write_plan(executor: OmittingExecutor, type_: GraphQLObjectType, details: Fi
     writer = PlanWriter(executor, type_)
     try:
         name = writer.object_function(type_, details)
+        source = "\n".join(writer.lines)
+        exec(compile(source, "<plan>", "exec"), writer.names)  # noqa: S102  # see the package for what it contains
     except Exception:  # also what graphql-core raises for the selection: it will raise it again
         return Plan(details)
-    source = "\n".join(writer.lines)
-    exec(compile(source, "<plan>", "exec"), writer.names)  # noqa: S102  # see the package for what the code contains
     return Plan(details, writer.names[name], writer.fields, source)
 
 
 @dataclass(slots=True)
 class ObjectCode:
     """The code of one object: statements for its fields, entries of its dictionary, variables with texts, statements
-    for values that are not there yet, and the bytes of its names."""
+    for values that are not there yet, and the bytes of its names. `is_flat`: it has leaf values only."""
 
     size: int
+    is_flat: bool = True
     body: list[str] = field(default_factory=list)
     entries: list[str] = field(default_factory=list)
     texts: list[str] = field(default_factory=list)
@@ -111,6 +112,7 @@ class PlanWriter:
             "text_sizes": text_sizes,
         }
         self._executor, self._type, self._numbers, self._planned = executor, type_, count(1), 0
+        self._flat: set[str] = set()
 
     # ------------------------------------------------------------------ objects and their fields
 
@@ -126,7 +128,10 @@ class PlanWriter:
             else:
                 self._add_field(code, type_, key, found)
         counting = [f"R.fields += {len(selected)}", "if R.fields > R.max_fields: raise Unusual"]
-        return self._define("object", "s", [self._type_check(type_), *counting, *code.lines()])
+        function = self._define("object", "s", [self._type_check(type_), *counting, *code.lines()])
+        if code.is_flat and len(selected) > 1:
+            self._flat.add(function)
+        return function
 
     def _add_field(self, code: "ObjectCode", type_: GraphQLObjectType, key: str, details: FieldDetailsList) -> None:
         name, value = details[0].node.name.value, self._name("v")
@@ -134,6 +139,7 @@ class PlanWriter:
         code.entries.append(f"{key!r}: {value}")
         if self._executor.leaves_out(type_, name):
             code.body.append(f"{value} = R.leave_out({self._numbered(type_, field, details)}, s)")
+            code.is_flat = False
             return
         code.body.append(f"{value} = {self._fetched(type_, field, details)}")
         completing = self._completing(field.type, value, details)
@@ -145,6 +151,7 @@ class PlanWriter:
             complete = self._function("complete", value, completing, field.type)
             code.body += _now_or_later(value, f"Pending({key!r}, {value}, {complete})", completing)
             code.later.append(f"if w{value} is not None: w{value}.target = d")
+        code.is_flat = code.is_flat and not code.later and is_leaf_type(get_nullable_type(field.type))
 
     def _selected(self, type_: GraphQLObjectType, details: FieldDetailsList) -> dict[str, FieldDetailsList]:
         """The selected fields by their response keys. Raises Unplannable."""
@@ -186,7 +193,9 @@ class PlanWriter:
         if is_list_type(inner):
             lines = self._completing_list(inner, value, details)
         else:
-            lines = [f"{value} = {self._completed_object(inner, value, details)}"]
+            function = self._object_or_abstract(inner, details)
+            completed = f"R.once({function}, {value}, P)" if function in self._flat else f"{function}({value}, R, P)"
+            lines = [f"{value} = {completed}"]
         return lines if is_required else [f"if {value} is not None:", *_indented(lines)]
 
     def _completing_list(self, type_: GraphQLList[Any], value: str, details: FieldDetailsList) -> list[str]:
@@ -194,18 +203,19 @@ class PlanWriter:
         if is_leaf_type(get_nullable_type(item)) or is_list_type(get_nullable_type(item)):
             completed = f"{self._function('item', 'x', self._completing(item, 'x', details), item)}(x, R, P)"
         else:
-            completed = self._completed_object(get_nullable_type(item), "x", details)
+            completed = f"{self._object_or_abstract(get_nullable_type(item), details)}(x, R, P)"
             completed = completed if is_non_null_type(item) else f"None if x is None else {completed}"
         return [
             f"if type({value}) is not list and type({value}) is not tuple: raise Unusual",
             f"{value} = [{completed} for x in {value}]",
         ]
 
-    def _completed_object(self, type_: Any, value: str, details: FieldDetailsList) -> str:
+    def _object_or_abstract(self, type_: Any, details: FieldDetailsList) -> str:
+        """Write the function for values of this type. Returns its name."""
         if is_object_type(type_):
-            return f"{self.object_function(type_, details)}({value}, R, P)"
+            return self.object_function(type_, details)
         if is_abstract_type(type_):
-            return f"{self._abstract_function(type_, details)}({value}, R, P)"
+            return self._abstract_function(type_, details)
         raise Unplannable
 
     def _abstract_function(self, type_: GraphQLAbstractType, details: FieldDetailsList) -> str:
