@@ -14,6 +14,7 @@ from graphql import (
     FieldNode,
     FragmentDefinitionNode,
     InlineFragmentNode,
+    IntValueNode,
     NameNode,
     OperationDefinitionNode,
     SelectionSetNode,
@@ -30,13 +31,13 @@ from hypothesis_graphql import nodes, queries
 CONDITIONS = {"yes": True, "no": False}
 """Variables that `@skip` and `@include` use."""
 
-KEPT_ARGUMENTS = ("Int", "Boolean")
-"""Types of the arguments that documents give. Random values of other types would nearly always be refused."""
+PAGE_SIZES = ("1", "2", "3", "50", "0")
+"""Values of `first`, the only random argument. 0 is refused. Random values of others would nearly always be refused."""
 
 
 class PlainArguments(Visitor):
     def enter_field_definition(self, node: FieldDefinitionNode, *_: Any) -> FieldDefinitionNode:
-        return replace(node, arguments=tuple(a for a in node.arguments or () if print_ast(a.type) in KEPT_ARGUMENTS))
+        return replace(node, arguments=tuple(each for each in node.arguments or () if each.name.value == "first"))
 
 
 def random_queries() -> st.SearchStrategy[str]:
@@ -72,6 +73,9 @@ class RandomChanges(Visitor):
     def __init__(self, random: Random) -> None:
         super().__init__()
         self._random, self._count = random, 0
+
+    def leave_int_value(self, node: IntValueNode, *_: Any) -> IntValueNode:
+        return replace(node, value=self._random.choice(PAGE_SIZES))
 
     def leave_selection_set(self, node: SelectionSetNode, *_: Any) -> SelectionSetNode:
         selections: list[Any] = []
