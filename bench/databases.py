@@ -7,6 +7,7 @@ from tempfile import TemporaryDirectory
 from uuid import uuid4
 
 from tests import servers
+from tests.faults.cluster import server_pid
 
 KINDS = ("SQLite", "PostgreSQL")
 
@@ -18,6 +19,10 @@ class Databases:
 
     def __init__(self, folder: str, postgres: servers.Server) -> None:
         self._folder, self._postgres = folder, postgres
+
+    @property
+    def postgres_pid(self) -> int:
+        return server_pid(self._postgres)
 
     @asynccontextmanager
     async def empty(self, kind: str) -> AsyncIterator[str]:
