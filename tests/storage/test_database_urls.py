@@ -6,6 +6,7 @@ import pytest
 
 from roomcast.core.engines import postgres_engine
 from roomcast.database_urls import read_postgres_url
+from tests.conftest import MakeApp
 
 
 @pytest.mark.parametrize(
@@ -44,3 +45,9 @@ async def test_parameters_reach_the_server(database_url: str) -> None:
             assert shown.scalar_one() == "chat"
     finally:
         await engine.dispose()
+
+
+@pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
+async def test_the_size_of_the_pool_is_a_setting(make_app: MakeApp) -> None:
+    app = await make_app(database_pool_size=5)
+    assert {name: pool.size() for name, pool in app.roomcast.db.pools.items()} == {"all": 5}
