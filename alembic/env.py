@@ -18,6 +18,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from sqlalchemy.pool import NullPool
 from sqlmodel import AutoString
 
+from roomcast.core import sqlite
 from roomcast.core.columns import UTCDateTime
 from roomcast.core.engines import driver_options, driver_url
 from roomcast.core.migration_steps import LOCK_TIMEOUT
@@ -42,17 +43,17 @@ def render_item(kind: str, item: object, _autogen: Any) -> str | bool:
 
 
 def migrate(connection: sa.Connection) -> None:
-    sqlite = connection.dialect.name == "sqlite"
+    is_sqlite = connection.dialect.name == "sqlite"
     context.configure(
         connection=connection,
         target_metadata=metadata,
-        render_as_batch=sqlite,
+        render_as_batch=is_sqlite,
         compare_type=True,
         compare_server_default=True,
         render_item=render_item,
         include_object=is_model,
         transactional_ddl=True,
-        transaction_per_migration=not sqlite,
+        transaction_per_migration=not is_sqlite,
     )
     with context.begin_transaction():
         context.run_migrations()
@@ -98,6 +99,7 @@ def engine(url: str) -> AsyncEngine:
 
 def _on_connect(connection: Any, _record: object) -> None:
     connection.isolation_level = None
+    sqlite.add_functions(connection)
     cursor = connection.cursor()
     for pragma in ("busy_timeout=60000", "journal_mode=WAL", "foreign_keys=OFF"):
         cursor.execute(f"PRAGMA {pragma}")

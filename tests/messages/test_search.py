@@ -1,12 +1,17 @@
 """Search: words, parts of words and scripts without spaces, in the user's rooms only."""
 
+import asyncio
+import itertools
+import random
 import time
 import uuid
 from typing import Any
 
 import pytest
 import sqlalchemy as sa
+from alembic import command
 
+from roomcast.core import migrations
 from roomcast.core.actor import Actor
 from roomcast.core.clock import now
 from roomcast.core.columns import table
@@ -73,6 +78,30 @@ async def test_words_and_parts_of_words_are_found_in_every_script(ann: UserClien
         assert await found(ann, query) == bodies, query
 
 
+async def test_every_pair_of_characters_is_found_in_exactly_the_messages_that_contain_it(ann: UserClient) -> None:
+    room_id, chance = await ann.create_room("den"), random.Random(7)
+    bodies = ["".join(chance.choices("ab会議กา😀", k=chance.randint(1, 12))) for _ in range(40)]
+    ids = [message["id"] for message in await ann.send_messages(room_id, *bodies)]
+    for place in range(0, 40, 2):  # the index follows edits to other pairs, and to none
+        bodies[place] = chance.choice(["plain", bodies[place][::-1]])
+        await ann.mutate(EDIT, messageId=ids[place], body=bodies[place])
+    await ann.mutate(DELETE, messageId=ids[1])
+    del bodies[1]
+    for word in map("".join, itertools.product("a会議ก😀", repeat=2)):
+        assert await found(ann, word, first=50) == [body for body in reversed(bodies) if word in body], word
+    assert await found(ann, "会議 議会", first=50) == [
+        body for body in reversed(bodies) if "会議" in body and "議会" in body
+    ]
+
+
+@pytest.mark.plain_tables
+async def test_messages_from_before_the_index_of_pairs_are_found(ann: UserClient, database_url: str) -> None:
+    await ann.send_messages(await ann.create_room("den"), *BODIES)
+    await asyncio.to_thread(command.downgrade, migrations.config(database_url), "0011")
+    await migrations.upgrade(database_url)
+    assert await found(ann, "会議") == ["明日は会議です"]
+
+
 async def test_search_finds_messages_only_in_the_users_rooms(
     ann: UserClient, bob: UserClient, cleo: UserClient
 ) -> None:
@@ -100,7 +129,7 @@ async def test_edited_messages_are_found_by_their_new_body_and_deleted_ones_not_
 
 
 @pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
-@pytest.mark.parametrize("words", [["ow"], ["quick", "ow"]])
+@pytest.mark.parametrize("words", [["ow"], ["quick", "ow"], ["会議"], ["quick", "会議", "日本"]])
 async def test_the_query_plan_reads_the_newest_messages_first_and_stops_at_a_page(
     words: list[str], app: RunningApp, ann: UserClient
 ) -> None:

@@ -26,7 +26,7 @@ def own_transactions() -> Iterator[None]:
             yield
 
 
-def create_index(name: str, table: str, columns: Sequence[str], **options: Any) -> None:
+def create_index(name: str, table: str, columns: Sequence[str | sa.TextClause], **options: Any) -> None:
     """Create an index without blocking writers. An interrupted run leaves an invalid index, which is replaced.
 
     On a partitioned table PostgreSQL cannot do that: writers wait."""

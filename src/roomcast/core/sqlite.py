@@ -24,6 +24,8 @@ from weakref import WeakSet
 import aiosqlite
 from sqlalchemy.exc import DBAPIError
 
+from roomcast.core.text_folding import letter_pairs
+
 T = TypeVar("T")
 Step = Callable[[sqlite3.Connection], T]
 
@@ -177,6 +179,11 @@ def find_damage(path: Path, seconds: float) -> str | None:
     return None if found == "ok" else str(found).splitlines()[-1]
 
 
+def add_functions(connection: Any) -> None:
+    """Define the functions that triggers call. A connection without them cannot change messages that are not ASCII."""
+    connection.create_function("letter_pairs", 1, letter_pairs, deterministic=True)
+
+
 END_SECONDS = 2.0
 """How long a thread may take for its last statement, when its database is closed."""
 
@@ -203,6 +210,7 @@ async def connect(path: str, *, threads: WeakSet[Thread], is_reader: bool = Fals
         file.isolation_level = None  # the driver must not begin transactions by itself
         for pragma in (*PRAGMAS, *(["PRAGMA query_only=ON"] if is_reader else [])):
             file.execute(pragma)
+        add_functions(file)
         return file
 
     connection = Connection(open_file, iter_chunk_size=64)

@@ -3,11 +3,15 @@ look-alikes."""
 
 import re
 import unicodedata
+from itertools import pairwise
 
 from roomcast.core.errors import BadUserInput
 
 MAX_FILTER = 200
 """Characters of the search text in a filter of a list."""
+
+FIRST_WITHOUT_SPACES = "\u0e00"
+"""Thai, and above it the other scripts that write words without spaces in between, up to kana and Han."""
 
 _LOOK_ALIKES = str.maketrans(
     "аеорсухіјѕԁԛԝһկոսցօӏαβεικνορτυχгкмнтвıɡɑ0153|i",
@@ -38,6 +42,15 @@ def search_form(text: str, limit: int | None = None) -> str:
         return " ".join(text.lower().split())
     decomposed = unicodedata.normalize("NFKD", text).casefold()[:limit]
     return " ".join("".join(map(_visible_form, decomposed)).split())
+
+
+def letter_pairs(text: str) -> str:
+    """The pairs of adjacent characters with a character of FIRST_WITHOUT_SPACES or higher, as words in ASCII.
+
+    A word is two hexadecimal code points: SQLite's tokenizers would split or fold the characters themselves.
+    """
+    pairs = {f"{ord(one):x}z{ord(other):x}" for one, other in pairwise(text) if max(one, other) >= FIRST_WITHOUT_SPACES}
+    return " ".join(pairs)
 
 
 def search_key(text: str, field: str) -> str:

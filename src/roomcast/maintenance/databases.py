@@ -10,6 +10,7 @@ from sqlalchemy import event
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 from sqlalchemy.pool import NullPool
 
+from roomcast.core import sqlite
 from roomcast.core.columns import table
 from roomcast.core.engines import driver_url
 from roomcast.core.event_log import Store
@@ -74,6 +75,7 @@ _OTHERS = (
 def _set_up(connection: Any, pragmas: tuple[str, ...]) -> None:
     connection.isolation_level = None  # the driver must not begin transactions by itself
     cursor = connection.cursor()
+    sqlite.add_functions(connection)
     for pragma in (f"busy_timeout={BUSY_MS}", *pragmas):
         cursor.execute(f"PRAGMA {pragma}")
     cursor.close()

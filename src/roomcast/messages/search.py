@@ -1,7 +1,8 @@
 """Message search: finds messages that contain every word of the query, in the rooms that the actor is a member of.
 
 A word matches anywhere, also within other words, so that languages without spaces need no special treatment. Trigram
-indexes find words of three or more characters; shorter words are looked for in the remaining messages.
+indexes find words of three or more characters, and an index of pairs those of two characters in scripts without spaces.
+Other short words are looked for in the remaining messages.
 """
 
 import re
@@ -26,7 +27,7 @@ from roomcast.core.errors import BadUserInput
 from roomcast.core.event_log import RoomHead
 from roomcast.core.offload import offload
 from roomcast.core.paging import Key, Page, Window, page
-from roomcast.core.text_folding import search_form
+from roomcast.core.text_folding import letter_pairs, search_form
 from roomcast.messages.markdown import MAX_INLINE_LENGTH
 from roomcast.messages.models import Message, MessageText
 from roomcast.messages.policy import MAX_BODY
@@ -46,11 +47,15 @@ SNIPPET_LENGTH, SNIPPET_LEAD = 160, 40
 """Characters of a snippet, and of it before the first match."""
 
 _IDS, _SEQS = postgresql.ARRAY(sa.Uuid()), postgresql.ARRAY(sa.BigInteger())
+_STRINGS = postgresql.ARRAY(sa.Text())
 _HEADS_COLUMNS = sa.column("known_room_id", sa.Uuid()), sa.column("known_seq", sa.BigInteger())
 _WORDS = re.compile(r'"([^"]+)"|(\S+)')
 _TEXTS = table(MessageText)
 _INSERT = sa.insert(_TEXTS)
-_INDEX = sa.table("message_search", sa.column("rowid", sa.Integer), sa.column("message_search", sa.Text))
+_INDEX, _PAIRS = (
+    sa.table(name, sa.column("rowid", sa.Integer), sa.column(name, sa.Text))
+    for name in ("message_search", "message_search_pairs")
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,14 +151,27 @@ async def search_messages(
     if heads is not None:
         found = _up_to(found, heads)
     newest: sa.ColumnElement[int] = _TEXTS.c.id
-    phrases = ['"' + word.replace('"', '""') + '"' for word in words if len(word) >= 3]
-    if phrases and on_sqlite:
-        found = found.join(_INDEX, _INDEX.c.rowid == _TEXTS.c.id).where(
-            _INDEX.c.message_search.op("MATCH")(" ".join(phrases))
-        )
-        # The same number as the id. Ordered by it, SQLite reads the index in this order and stops at the limit.
-        newest = _INDEX.c.rowid
+    pairs = [word for word in words if len(word) == 2 and letter_pairs(word)]
+    if on_sqlite:
+        phrases = ['"' + word.replace('"', '""') + '"' for word in words if len(word) >= 3]
+        for index, wanted in ((_INDEX, phrases), (_PAIRS, [letter_pairs(word) for word in pairs])):
+            if wanted:
+                found = found.join(index, index.c.rowid == _TEXTS.c.id)
+                found = found.where(index.c[index.name].op("MATCH")(" ".join(wanted)))
+                # The same number as the id. Ordered by it, SQLite reads the index in this order and stops at the limit.
+                newest = index.c.rowid
+    elif pairs:
+        found = found.where(*_has_pairs(pairs))
     return await page(session, "search", _filtered(found, filter_), [Key(newest, descending=True)], window)
+
+
+def _has_pairs(pairs: Sequence[str]) -> tuple[sa.ColumnElement[bool], ...]:
+    """In the words of migration 0012, so that PostgreSQL uses its index."""
+    text = _TEXTS.c.text
+    return (
+        sa.func.octet_length(text) > sa.func.char_length(text),
+        sa.func.message_search_pairs(text, type_=_STRINGS).contains(sa.cast(pairs, _STRINGS)),
+    )
 
 
 def _up_to(found: "sa.Select[*tuple[Any, ...]]", heads: Mapping[UUID, int]) -> "sa.Select[*tuple[Any, ...]]":
