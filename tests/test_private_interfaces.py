@@ -66,7 +66,7 @@ INTERFACES = [
     PrivateInterface(
         "uvicorn",
         "uvicorn.protocols.http.httptools_impl:HttpToolsProtocol",
-        "app client flow loop pipeline transport connection_made connection_lost data_received on_message_begin "
+        "app client flow loop parser pipeline transport connection_made connection_lost data_received on_message_begin "
         "on_headers_complete on_response_complete pause_writing resume_writing handle_websocket_upgrade "
         "send_400_response",
         "server/http_protocol.py server/read_chunking.py",
@@ -87,6 +87,21 @@ INTERFACES = [
         "websockets.server:ServerProtocol",
         "reject handshake_exc parser data_to_send send_close",
         "server/websocket_protocol.py",
+    ),
+    PrivateInterface(
+        "websockets",
+        "websockets.server:ServerProtocol",
+        "parser parser_exc close_rcvd close_sent",
+        "server/accepted_socket.py",
+    ),
+    PrivateInterface(
+        "uvicorn",
+        "uvicorn.protocols.http.httptools_impl:HttpToolsProtocol",
+        "app config connections headers root_path scheme scope server_state transport url ws_protocol_class",
+        "server/takeover.py",
+    ),
+    PrivateInterface(
+        "uvicorn", "uvicorn.middleware.proxy_headers:ProxyHeadersMiddleware", "app trusted_hosts", "server/takeover.py"
     ),
     # The executor of operations: tests/delivery/test_viewer_fields.py, tests/edge/test_limits.py
     PrivateInterface(

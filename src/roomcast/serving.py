@@ -50,6 +50,9 @@ class App:
     and pass neither.
     """
 
+    takes_sockets_over = True
+    """Read by `server/takeover.py`: no code around `ConnectionRegistry.serve` waits or has an effect of its own."""
+
     def __init__(
         self,
         settings: Settings,

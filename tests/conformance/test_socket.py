@@ -5,8 +5,16 @@ from typing import Any
 
 import pytest
 
+from roomcast.serving import App
 from tests.api_clients import ROOM_MESSAGES, SocketClient, UserClient
 from tests.running_app import RunningApp
+
+
+@pytest.fixture(params=[True, False], ids=["taken over", "ASGI"], autouse=True)
+def _either_way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """On our own server, the app takes sockets over; on others it has ASGI connections."""
+    monkeypatch.setattr(App, "takes_sockets_over", request.param)
+
 
 QUERY = {"query": "{ __typename }"}
 LONG = "x" * 1000

@@ -10,10 +10,12 @@ from typing import Any, TypeVar
 import pytest
 from websockets.frames import Frame, Opcode
 
+from roomcast.server.accepted_socket import AcceptedSocket
 from roomcast.server.http_connections import HttpConnections
 from roomcast.server.http_protocol import MAX_HEADER_BYTES, HttpProtocol
 from roomcast.server.read_chunking import ChunkedReads
 from roomcast.server.websocket_protocol import WebSocketProtocol
+from roomcast.serving import App
 from roomcast.web.pages import DATA_POLICY, SECURITY_HEADERS
 from tests.api_clients import WAIT_SECONDS, SocketClient
 from tests.conftest import MakeApp
@@ -43,10 +45,20 @@ def live_instances(kind: type[Kind]) -> list[Kind]:
     return [each for each in gc.get_objects() if issubclass(type(each), kind)]
 
 
-def websocket_protocol() -> WebSocketProtocol:
+def websocket_protocol() -> AcceptedSocket | WebSocketProtocol:
     """The server's protocol object of the one open WebSocket."""
-    [found] = [each for each in live_instances(WebSocketProtocol) if not each.disconnected]
-    return found
+    found: list[AcceptedSocket | WebSocketProtocol] = [
+        *(each for each in live_instances(AcceptedSocket) if each.handler is not None),
+        *(each for each in live_instances(WebSocketProtocol) if not each.disconnected),
+    ]
+    [protocol] = found
+    return protocol
+
+
+@pytest.fixture(params=[True, False], ids=["taken over", "ASGI"])
+def either_way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """For tests of both ways to serve a WebSocket."""
+    monkeypatch.setattr(App, "takes_sockets_over", request.param)
 
 
 def http_protocols() -> list[HttpProtocol]:
@@ -162,6 +174,26 @@ async def test_a_failed_handshake_gets_an_error_and_the_connection_closes(app: R
 # ------------------------------------------------------------------ frames
 
 
+async def test_an_idle_socket_is_taken_over_and_has_no_task(app: RunningApp) -> None:
+    before = asyncio.all_tasks()
+    async with raw_websocket(app) as it:
+        await it.send(frame(Opcode.TEXT, INIT))
+        assert b"connection_ack" in await it.reader.readuntil(b"}}")
+        assert isinstance(websocket_protocol(), AcceptedSocket)
+        async with asyncio.timeout(WAIT_SECONDS):
+            while asyncio.all_tasks() - before:  # noqa: ASYNC110 (there is no event for it)
+                await asyncio.sleep(0.01)
+
+
+async def test_an_app_that_does_not_take_sockets_over_gets_asgi_connections(
+    app: RunningApp, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(App, "takes_sockets_over", False)
+    async with raw_websocket(app):
+        assert isinstance(websocket_protocol(), WebSocketProtocol)
+
+
+@pytest.mark.usefixtures("either_way")
 async def test_a_text_frame_that_is_not_utf8_closes_with_1007_and_no_traceback(
     app: RunningApp, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -172,16 +204,20 @@ async def test_a_text_frame_that_is_not_utf8_closes_with_1007_and_no_traceback(
     assert [record for record in caplog.records if record.levelno >= logging.WARNING] == []
 
 
+@pytest.mark.usefixtures("either_way")
 async def test_a_message_of_many_empty_fragments_takes_no_memory(app: RunningApp) -> None:
     async with raw_websocket(app) as it:
         await it.send(frame(Opcode.TEXT, INIT, fin=False), frame(Opcode.CONT, b"", fin=False) * 20_000)
         await it.send(frame(Opcode.PING, b"alive"))
         assert await it.reader.readexactly(7) == b"\x8a\x05alive"
-        assert len(websocket_protocol().frames) == 1
+        protocol = websocket_protocol()
+        held = protocol.unfinished if isinstance(protocol, AcceptedSocket) else b"".join(protocol.frames)
+        assert held == INIT
         await it.send(frame(Opcode.CONT, b""))
         assert b"connection_ack" in await it.reader.readuntil(b"}}")
 
 
+@pytest.mark.usefixtures("either_way")
 async def test_compressed_frames_are_not_accepted(app: RunningApp) -> None:
     async with raw_connection(app.url) as it:
         await it.send(HANDSHAKE + b"Sec-WebSocket-Extensions: permessage-deflate\r\n\r\n")
@@ -190,12 +226,14 @@ async def test_compressed_frames_are_not_accepted(app: RunningApp) -> None:
         assert (await it.read_rest())[2:4] == (1002).to_bytes(2, "big")
 
 
+@pytest.mark.usefixtures("either_way")
 async def test_pong_frames_are_not_queued_for_a_client_that_does_not_read(app: RunningApp) -> None:
     async with raw_websocket(app) as it:
         await it.send(*[frame(Opcode.PING, b"x" * 125) * 1000] * 100)
         assert websocket_protocol().transport.get_write_buffer_size() < 500_000
 
 
+@pytest.mark.usefixtures("either_way")
 async def test_a_client_that_reads_none_of_many_results_is_disconnected(app: RunningApp) -> None:
     query = b'{"query":"{ ' + b"a" * 15_000 + b': __typename }"}'
     async with raw_websocket(app) as it:
@@ -207,6 +245,7 @@ async def test_a_client_that_reads_none_of_many_results_is_disconnected(app: Run
         await other.init()
 
 
+@pytest.mark.usefixtures("either_way")
 async def test_pong_messages_are_not_queued_for_a_client_that_does_not_read(app: RunningApp) -> None:
     ping = frame(Opcode.TEXT, b'{"type":"ping","payload":{"say":"' + b"x" * 900 + b'"}}')
     async with raw_websocket(app) as it:

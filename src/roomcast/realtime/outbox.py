@@ -3,7 +3,6 @@ that does not accept bytes delays no other socket."""
 
 import asyncio
 import types
-from collections import deque
 from collections.abc import Awaitable, Callable, Coroutine, Generator
 from functools import partial
 from typing import Any
@@ -60,6 +59,21 @@ class Outbox:
     owner drops the connection. When a send fails, the socket is closed; the owner finds out by reading from it.
     """
 
+    __slots__ = (
+        "_closed",
+        "_drained",
+        "_draining",
+        "_on_stall",
+        "_send",
+        "_stall_seconds",
+        "_unsent",
+        "_waiting",
+        "_waiting_bytes",
+        "_write",
+        "offered",
+        "write_frames",
+    )
+
     def __init__(
         self,
         send: Send,
@@ -71,7 +85,8 @@ class Outbox:
     ) -> None:
         self._drained, self._unsent = drained, unsent
         self._send, self._on_stall, self._stall_seconds, self._write = send, on_stall, stall_seconds, write
-        self._waiting: deque[bytes] = deque()
+        self._waiting: list[bytes] = []
+        """Not a deque, which holds 600 bytes for each idle socket."""
         self._waiting_bytes = 0
         self._draining: asyncio.Task[None] | None = None
         self._closed = False
@@ -86,9 +101,7 @@ class Outbox:
         if self._draining is not None or self._closed:
             return False
         size = sum(map(len, parts))
-        write = self.write_frames if size < LARGE_BYTES else None
-        if write is None or not write(b"".join((text_header(size), *parts))):
-            self._send_now(b"".join(parts))
+        self._write_or_send(size, *parts)
         self.offered += 1
         return True
 
@@ -97,7 +110,7 @@ class Outbox:
         if self._closed:
             return
         if self._draining is None:
-            self._send_now(text)
+            self._write_or_send(len(text), text)
         elif len(self._waiting) < MAX_WAITING and self._waiting_bytes + len(text) <= MAX_WAITING_BYTES:
             self._waiting.append(text)
             self._waiting_bytes += len(text)
@@ -126,6 +139,11 @@ class Outbox:
             self._draining.cancel()
             await asyncio.wait([self._draining])
 
+    def _write_or_send(self, size: int, *parts: bytes) -> None:
+        write = self.write_frames if size < LARGE_BYTES else None
+        if write is None or not write(b"".join((text_header(size), *parts))):
+            self._send_now(b"".join(parts))
+
     def _send_now(self, text: bytes) -> None:
         """Run the send up to its first wait. Only a socket that would block gets a task: with thousands of listeners, a
         task switch for each of them would be most of the cost."""
@@ -149,7 +167,7 @@ class Outbox:
         try:
             await self._wait_until_sent(first, size)
             while self._waiting:
-                text = self._waiting.popleft()
+                text = self._waiting.pop(0)
                 self._waiting_bytes -= len(text)
                 await self._wait_until_sent(self._send_frame(text), len(text))
         except TimeoutError:

@@ -41,6 +41,24 @@ class Reader:
     """`after`: the position that it will start after, if that is not the present one. `sent`: the outbox has accepted
     every event up to this seq that the stream shows."""
 
+    __slots__ = (
+        "_end_task",
+        "_group",
+        "_has_begun",
+        "_is_stale",
+        "_on_end",
+        "_on_failure",
+        "_owes_unrecovered",
+        "_requested_start",
+        "_suffix",
+        "_task",
+        "audience",
+        "outbox",
+        "prefix",
+        "sent",
+        "shape",
+    )
+
     def __init__(self, group: Group, subscriber: Subscriber, after: int | None = None) -> None:
         self.audience = subscriber.audience
         self._group, self.outbox = group, subscriber.outbox

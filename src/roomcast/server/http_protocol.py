@@ -7,6 +7,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from roomcast.server.error_responses import error_response
 from roomcast.server.http_connections import CONNECTIONS
 from roomcast.server.read_chunking import ChunkedReads
+from roomcast.server.takeover import Handshake
 
 MAX_HEADER_BYTES = 64 * 1024
 """Request line and headers together."""
@@ -141,8 +142,10 @@ class HttpProtocol(ChunkedReads, HttpToolsProtocol):
 
     def handle_websocket_upgrade(self) -> None:
         self._stop_counting()  # WebSocket connections have limits of their own
-        super().handle_websocket_upgrade()
+        if not Handshake(self).offer():
+            super().handle_websocket_upgrade()
         self.unfed = b""  # a client must not send frames before the handshake is answered
+        del self.parser  # breaks the reference cycle between parser and protocol
 
     # ------------------------------------------------------------------ stopping
 

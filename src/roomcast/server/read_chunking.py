@@ -5,17 +5,22 @@ One read from a socket may bring 256 KiB: 40,000 tiny frames, or 15,000 pipeline
 """
 
 import asyncio
+from typing import Any
 
 
 class ChunkedReads(asyncio.Protocol):
     """A mixin before one of uvicorn's protocols. Reading is paused while received bytes wait to be fed."""
 
+    __slots__ = ("_is_scheduled", "unfed")
+
     CHUNK_BYTES = 1024
 
     transport: asyncio.Transport
     loop: asyncio.AbstractEventLoop
-    unfed = b""
-    _is_scheduled = False
+
+    def __init__(self, *args: Any, **named: Any) -> None:
+        super().__init__(*args, **named)
+        self.unfed, self._is_scheduled = b"", False
 
     def data_received(self, data: bytes) -> None:
         if not self.unfed and len(data) <= self.CHUNK_BYTES:

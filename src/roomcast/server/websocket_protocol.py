@@ -12,14 +12,11 @@ from websockets.http11 import Request, Response
 from websockets.server import ServerProtocol
 
 from roomcast.server import error_responses
+from roomcast.server.accepted_socket import STOP_CLOSE_SECONDS
 from roomcast.server.extensions import ABORT, DRAINED, LEAVE, WRITE
 from roomcast.server.read_chunking import ChunkedReads
 
 MAX_FRAME_BYTES = 256 * 1024
-
-STOP_CLOSE_SECONDS = 2.0
-"""How long a stopping server waits for the answers to its close frames. uvicorn waits 10 seconds otherwise, and Docker
-kills a container that takes so long to stop."""
 
 SERVER_OPTIONS: dict[str, Any] = {
     # httptools does not run on Windows. There uvicorn uses h11, which has limits of its own.

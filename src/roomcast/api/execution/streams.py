@@ -138,6 +138,8 @@ class TopicStream(Protocol):
 
 
 class OpenTopicStream:
+    __slots__ = ("_hub", "_room_id", "reader", "topic")
+
     def __init__(self, hub: Hub, topic: Topic, reader: Reader, room_id: UUID | None) -> None:
         self.topic, self.reader = topic, reader
         self._hub, self._room_id = hub, room_id

@@ -7,14 +7,14 @@ streams are bytes that `realtime` shares between the subscribers of one group.
 import asyncio
 import logging
 import random
-from collections.abc import Collection
+from collections.abc import Collection, Coroutine
+from contextvars import copy_context
 from enum import IntEnum, auto
 from typing import Any
 from uuid import UUID
 
 from roomcast.accounts.policy import SessionEndReason
 from roomcast.api.connection_limits import MAX_SUBSCRIPTIONS_PER_CONNECTION
-from roomcast.api.request_ids import trace_id, traceparent
 from roomcast.api.websocket import protocol
 from roomcast.api.websocket.handshake import HandshakeRejected, ack_payload, authenticate
 from roomcast.api.websocket.operations import ActiveOperation, ActiveOperations, ResumeMap
@@ -22,7 +22,7 @@ from roomcast.api.websocket.positions import ping_message
 from roomcast.api.websocket.protocol import CloseCode, Malformed, Message
 from roomcast.api.websocket.runner import OperationRunner, Services, subscription_limit
 from roomcast.api.websocket.timeouts import Heartbeat, is_token_expired, random_age
-from roomcast.api.websocket.transport import Transport
+from roomcast.api.websocket.transport import AsgiCallable, Transport
 from roomcast.core.actor import Actor
 from roomcast.core.ids import global_id, uuid7
 from roomcast.core.telemetry import TRACE_ID, request_fields
@@ -56,7 +56,28 @@ class ConnectionState(IntEnum):
 
 
 class Connection:
-    """`session_ended`: the session of `viewer` is over. It stays set, for the presence of the user."""
+    """`session_ended`: the session of `viewer` is over. It stays set, for the presence of the user.
+
+    An idle connection has no task. It is the `MessageHandler` of an `AcceptedSocket`; `run` serves an ASGI connection.
+    """
+
+    __slots__ = (
+        "__weakref__",
+        "_close_task",
+        "_closed_with",
+        "_end_task",
+        "_has_initialised",
+        "_heartbeat",
+        "_init_task",
+        "_max_age",
+        "_stop_timer",
+        "operations",
+        "services",
+        "session_ended",
+        "state",
+        "transport",
+        "viewer",
+    )
 
     def __init__(self, services: Services, transport: Transport) -> None:
         self.services, self.transport = services, transport
@@ -67,27 +88,50 @@ class Connection:
         self._closed_with: tuple[int, str] | None = None
         """Close code and reason. The first one decides."""
         self._heartbeat = Heartbeat()
+        self._has_initialised = False
+        """Whether `connection_init` has arrived."""
         self._init_task: asyncio.Task[None] | None = None
         self._close_task: asyncio.Task[None] | None = None
+        self._end_task: asyncio.Task[None] | None = None
         self._stop_timer: asyncio.TimerHandle | None = None
         self._max_age = random_age(services.timeouts)
 
     # ------------------------------------------------------------------ lifecycle
 
-    async def run(self) -> None:
-        """Serve the connection until either side closes it. No task or stream of it is left afterwards."""
-        self.transport.set_stop_handler(self.schedule_stop)
-        TRACE_ID.set(trace_id(traceparent(self.transport.scope["headers"])))
+    async def run(self, receive: AsgiCallable) -> None:
+        """Serve an ASGI connection until either side closes it. No task or stream of it is left afterwards."""
         try:
-            while await self._receive():
-                pass
+            while (event := await receive())["type"] != "websocket.disconnect":
+                self.on_message(event.get("text"))
+            self._closed_with = self._closed_with or (event.get("code", 1006), event.get("reason") or "")
         finally:
-            self.state = ConnectionState.CLOSED
-            if self._stop_timer is not None:
-                self._stop_timer.cancel()
-            own = [task for task in (self._init_task, self._close_task) if task]
-            # Collected before the operations are stopped: stopping removes them from the map, with their tasks.
-            tasks = [*own, *self.operations.tasks]
+            await self._end()
+
+    def on_disconnect(self, code: int, reason: str) -> None:
+        """`MessageHandler`: the socket is closed."""
+        self._closed_with = self._closed_with or (code, reason)
+        self._end_task = self._start(self._end(), "end connection")
+
+    async def ended(self) -> None:
+        """Return when nothing of a connection that was closed is left. Returns at once for one that is open."""
+        if self._end_task is not None:
+            await asyncio.wait([self._end_task])
+
+    def _start(self, work: Coroutine[Any, Any, None], name: str) -> asyncio.Task[None]:
+        """A task of this connection, with its trace: messages arrive in a context that all connections share."""
+        context = copy_context()
+        context.run(TRACE_ID.set, self.transport.trace_id)
+        return asyncio.create_task(work, name=name, context=context)
+
+    async def _end(self) -> None:
+        """Stop everything that belongs to the connection, and give its place to another one."""
+        self.state = ConnectionState.CLOSED
+        if self._stop_timer is not None:
+            self._stop_timer.cancel()
+        own = [task for task in (self._init_task, self._close_task) if task]
+        # Collected before the operations are stopped: stopping removes them from the map, with their tasks.
+        tasks = [*own, *self.operations.tasks]
+        try:
             for task in own:
                 task.cancel()
             for operation in self.operations:
@@ -95,6 +139,9 @@ class Connection:
             await asyncio.gather(*tasks, return_exceptions=True)
             await self.transport.outbox.close()
             self._log_end()
+        finally:
+            address, viewer = self.transport.ip_address or "", self.viewer
+            self.services.admission.release(self, address, viewer, for_good=self.session_ended)
 
     def _log_end(self) -> None:
         """Log the one line of this connection's life. Everything else is counted in metrics."""
@@ -110,20 +157,15 @@ class Connection:
         }
         logger.info("a socket has closed", extra=fields)
 
-    async def _receive(self) -> bool:
-        """Handle one message; False when the socket is closed."""
-        event = await self.transport.receive()
-        if event["type"] == "websocket.disconnect":
-            self._closed_with = self._closed_with or (event.get("code", 1006), event.get("reason") or "")
-            return False
+    def on_message(self, text: str | None) -> None:
+        """Handle one message; None stands for a binary one."""
         self._heartbeat.on_message()
         if self.state is ConnectionState.CLOSED:
-            return True
+            return
         try:
-            await self._handle(protocol.parse_message(event.get("text")))
+            self._handle(protocol.parse_message(text))
         except Malformed as error:
-            await self.close(CloseCode.BAD_REQUEST, str(error))
-        return True
+            self.close_soon(CloseCode.BAD_REQUEST, str(error))
 
     async def close(self, code: CloseCode, reason: str) -> None:
         """Send the close frame, once. Later calls do nothing."""
@@ -131,11 +173,21 @@ class Connection:
             return
         self.state = ConnectionState.CLOSED  # before the wait: another task may call this during it
         self._closed_with = int(code), reason
+        await self._send_close(code, reason)
+
+    async def _send_close(self, code: CloseCode, reason: str) -> None:
         try:
             async with asyncio.timeout(self.services.timeouts.close):
                 await self.transport.send_close(code, reason)
         except Exception:  # the client reads nothing, or is gone
             self.transport.abort()
+
+    def close_soon(self, code: CloseCode, reason: str) -> None:
+        """Handle no further message, and send the close frame in a task."""
+        if self._close_task is not None:
+            self._close_task.cancel()  # it waits for running operations
+        self.state, self._closed_with = ConnectionState.CLOSED, (int(code), reason)
+        self._close_task = self._start(self._send_close(code, reason), "close connection")
 
     def begin_close(self, code: CloseCode, reason: str, *, finish_seconds: float = 0) -> None:
         """Close in a task of its own, so that the caller does not wait for a slow client. Running operations and the
@@ -143,7 +195,7 @@ class Connection:
         if self.state < ConnectionState.CLOSING:
             self.state = ConnectionState.CLOSING
             closing = self._finish_and_close(code, reason, finish_seconds)
-            self._close_task = asyncio.create_task(closing, name="close connection")
+            self._close_task = self._start(closing, "close connection")
 
     async def _finish_and_close(self, code: CloseCode, reason: str, finish_seconds: float) -> None:
         running = [*self.operations.tasks, *self.operations.ending]
@@ -195,33 +247,41 @@ class Connection:
 
     # ------------------------------------------------------------------ messages
 
-    async def _handle(self, message: Message) -> None:
+    def _handle(self, message: Message) -> None:
         if message.type == "connection_init":
-            if self._init_task is not None:
-                await self.close(CloseCode.TOO_MANY_INITIALISATION_REQUESTS, "Too many initialisation requests")
+            if self._has_initialised:
+                self.close_soon(CloseCode.TOO_MANY_INITIALISATION_REQUESTS, "Too many initialisation requests")
             elif self.state is ConnectionState.CONNECTING:
-                self.state = ConnectionState.INITIALISING
-                self._init_task = asyncio.create_task(self._initialise(message.payload), name="connection_init")
+                self.state, self._has_initialised = ConnectionState.INITIALISING, True
+                self._init_task = self._start(self._initialise(message.payload), "connection_init")
         elif message.type == "ping":
             # A client that sends pings and reads nothing would fill the memory with pongs.
             if not self.transport.outbox.is_blocked:
                 self.transport.outbox.put(protocol.encode_message("pong", payload=message.payload or None))
         elif message.type == "subscribe":
-            await self._on_subscribe(message)
+            self._on_subscribe(message)
         elif message.type == "complete" and (operation := self.operations.get(message.id)):
             self.operations.stop(operation)
 
     async def _initialise(self, payload: dict[str, Any]) -> None:
+        try:
+            await self._authenticate(payload)
+        finally:
+            self._init_task = None  # with thousands of connections, finished tasks cost memory
+
+    async def _authenticate(self, payload: dict[str, Any]) -> None:
         engine, _, admission, timeouts = self.services
+        headers, self.transport.headers = self.transport.headers, None
         await admission.limiter.acquire()
         try:
-            viewer = await authenticate(engine.backend.sessions, self.transport.scope, payload)
+            viewer = await authenticate(engine.backend.sessions, headers or (), payload)
         except HandshakeRejected as rejection:
             return await self.close(rejection.code, rejection.reason)
         if self.state is not ConnectionState.INITIALISING:  # it began to close while the token was checked
             return None
         # No wait from here to OPEN: in it, another connection could take the last place, or the session could end.
-        self.operations.resume = ResumeMap(payload.get("resume"))
+        if "resume" in payload:
+            self.operations.resume = ResumeMap(payload["resume"])
         if viewer is not None:
             if not admission.has_capacity_for(viewer.user_id):
                 return await self.close(CloseCode.TRY_AGAIN_LATER, "Too many connections")
@@ -231,21 +291,21 @@ class Connection:
         self.state = ConnectionState.OPEN
         return None
 
-    async def _on_subscribe(self, message: Message) -> None:
+    def _on_subscribe(self, message: Message) -> None:
         if self.state < ConnectionState.OPEN:
-            return await self.close(CloseCode.UNAUTHORIZED, "Unauthorized")
-        if self.state is not ConnectionState.OPEN:  # the client sends it again on its next connection
-            return None
-        if self.operations.get(message.id):
-            return await self.close(CloseCode.SUBSCRIBER_ALREADY_EXISTS, f"Subscriber for {message.id} already exists")
-        if len(self.operations) >= MAX_SUBSCRIPTIONS_PER_CONNECTION:
+            self.close_soon(CloseCode.UNAUTHORIZED, "Unauthorized")
+        elif self.state is not ConnectionState.OPEN:  # the client sends it again on its next connection
+            pass
+        elif self.operations.get(message.id):
+            self.close_soon(CloseCode.SUBSCRIBER_ALREADY_EXISTS, f"Subscriber for {message.id} already exists")
+        elif len(self.operations) >= MAX_SUBSCRIPTIONS_PER_CONNECTION:
             limit = f"A connection carries at most {MAX_SUBSCRIPTIONS_PER_CONNECTION} operations at a time."
-            return self.transport.send_error(message.id, subscription_limit(limit), str(uuid7()))
-        # The actor is fixed here, before the first wait: a later `adopt` does not change who has sent this operation.
-        active = self.operations.begin(message.id, self.viewer)
-        running = OperationRunner(self, active).run(message.payload)
-        active.task = asyncio.create_task(running, name=f"operation {message.id}")
-        return None
+            self.transport.send_error(message.id, subscription_limit(limit), str(uuid7()))
+        else:
+            # The actor is fixed here, before the first wait: a later `adopt` does not change who has sent this.
+            active = self.operations.begin(message.id, self.viewer)
+            running = OperationRunner(self, active).run(message.payload)
+            active.task = self._start(running, f"operation {message.id}")
 
     # ------------------------------------------------------------------ viewer and sessions
 

@@ -1,10 +1,8 @@
 """The handshake of a connection: `connection_init` and `connection_ack`."""
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
-
-from starlette.types import Scope
 
 from roomcast.accounts.sessions import Sessions
 from roomcast.api import access_tokens
@@ -27,13 +25,15 @@ class HandshakeRejected(Exception):
         self.code, self.reason = code, reason
 
 
-async def authenticate(sessions: Sessions, scope: Scope, payload: Mapping[str, Any]) -> Actor | None:
+async def authenticate(
+    sessions: Sessions, headers: Iterable[tuple[bytes, bytes]], payload: Mapping[str, Any]
+) -> Actor | None:
     """The viewer of a connection, by the token in `connection_init` or else in the HTTP headers; None is anonymous.
 
     Raises HandshakeRejected for a token that is expired, invalid or cannot be checked now.
     """
     try:
-        token = access_tokens.from_init(payload) or access_tokens.from_headers(scope["headers"])
+        token = access_tokens.from_init(payload) or access_tokens.from_headers(headers)
         return await sessions.authenticate(token) if token else None
     except TokenExpired as error:
         raise HandshakeRejected(CloseCode.FORBIDDEN, error.message) from None

@@ -18,6 +18,21 @@ class ActiveOperation:
     is set while a stream is attached. `session_ended`: the actor's session is over.
     """
 
+    __slots__ = (
+        "actor",
+        "announced_seq",
+        "announces_position",
+        "id",
+        "is_started",
+        "is_stopped",
+        "is_subscription",
+        "number",
+        "resume_key",
+        "session_ended",
+        "stream",
+        "task",
+    )
+
     def __init__(self, id_: str, actor: Actor | None, number: int) -> None:
         self.id, self.actor, self.number = id_, actor, number
         self.task: asyncio.Task[None] | None = None
@@ -46,6 +61,8 @@ class ResumeMap:
     out or be retried. Operations that were sent before that start still get it, so that two streams of one room and
     field begin at the same position, whichever starts first.
     """
+
+    __slots__ = ("_cursors", "_used_at")
 
     def __init__(self, cursors: Any = None) -> None:
         entries = cursors if isinstance(cursors, Mapping) else {}
@@ -78,17 +95,23 @@ class ResumeMap:
         return [(operation.id, (operation.id,)), (pair, (pair, room_id))]
 
 
+NO_CURSORS = ResumeMap()
+"""Of connections that resume nothing; it stays empty."""
+
+
 class ActiveOperations:
     """All operations of one connection. Iteration goes over a copy, so that operations may end meanwhile."""
+
+    __slots__ = ("_by_id", "_newest", "ending", "resume", "streams")
 
     def __init__(self) -> None:
         self._by_id: dict[str, ActiveOperation] = {}
         self._newest = 0
-        self.streams: set[ActiveOperation] = set()
+        self.streams: list[ActiveOperation] = []
         """The operations with an attached stream."""
         self.ending: list[asyncio.Task[None]] = []
         """Tasks of streams that send their last event because their session has ended."""
-        self.resume = ResumeMap()
+        self.resume = NO_CURSORS
 
     def __iter__(self) -> Iterator[ActiveOperation]:
         return iter(list(self._by_id.values()))
@@ -126,7 +149,8 @@ class ActiveOperations:
         operation may be found under that id."""
         if operation in self:
             del self._by_id[operation.id]
-        self.streams.discard(operation)
+        if operation in self.streams:
+            self.streams.remove(operation)
 
     def use_cursor(self, operation: ActiveOperation) -> None:
         """Mark the cursor from `connection_init` as used: the operation has started, or the cursor has expired."""

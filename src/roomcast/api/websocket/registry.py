@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from uuid import UUID
 
 from starlette.responses import Response
@@ -20,7 +20,8 @@ from roomcast.api.websocket.transport import AsgiCallable, Transport
 from roomcast.core.outages import is_outage
 from roomcast.realtime.hub import Hub
 from roomcast.server import error_responses
-from roomcast.server.extensions import ABORT
+from roomcast.server.accepted_socket import AcceptedSocket
+from roomcast.server.extensions import ABORT, LEAVE, TAKE_OVER, extension
 from roomcast.server.origins import Origins
 from roomcast.server.websocket_protocol import recommended_options
 
@@ -31,6 +32,8 @@ SESSION_POLL_SECONDS = 0.5
 
 POLICY_VIOLATION = 1008
 """The WebSocket close code (RFC 6455) for an origin that is not allowed."""
+
+TOO_MANY_CONNECTIONS = "Too many connections"
 
 LEGACY_SUBPROTOCOL = "graphql-ws"
 """The subprotocol of subscriptions-transport-ws. Confusingly, the library graphql-ws speaks graphql-transport-ws."""
@@ -48,8 +51,8 @@ class ConnectionRegistry:
         admission: Admission[Connection],
         timeouts: Timeouts | None = None,
     ) -> None:
-        self._engine, self._hub, self._origins, self.admission = engine, hub, origins, admission
-        self.timeouts = timeouts or Timeouts()
+        self._engine, self._origins, self.admission = engine, origins, admission
+        self._services = Services(engine, hub, admission, timeouts or Timeouts())
         self._sessions = engine.backend.sessions
         self._tasks: list[asyncio.Task[None]] = []
         self._has_warned = self._is_closing = False
@@ -65,6 +68,8 @@ class ConnectionRegistry:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+        for connection in list(self.connections):
+            await connection.ended()
 
     def close_all(self) -> None:
         """Close all connections with 1012 in random order, spread over `timeouts.closing` at most."""
@@ -73,24 +78,36 @@ class ConnectionRegistry:
             connection.schedule_stop()
 
     @property
+    def timeouts(self) -> Timeouts:
+        return self._services.timeouts
+
+    @timeouts.setter
+    def timeouts(self, timeouts: Timeouts) -> None:
+        """For connections that are accepted from now on."""
+        self._services = self._services._replace(timeouts=timeouts)
+
+    @property
     def connections(self) -> Collection[Connection]:
         return self.admission.connections
 
     # ------------------------------------------------------------------ accepting
 
     async def serve(self, scope: Scope, receive: AsgiCallable, send: AsgiCallable) -> None:
-        """Serve one ASGI WebSocket connection until it is closed."""
+        """Serve one ASGI WebSocket connection until it is closed, or take it over from our own server."""
+        subprotocol = _select_subprotocol(scope)
+        take_over: Callable[[str], AcceptedSocket] | None = extension(scope, TAKE_OVER)
+        if take_over and subprotocol == protocol.SUBPROTOCOL and self._is_origin_allowed(scope):
+            self._serve_socket(scope, send, take_over(subprotocol))
+            return
         await receive()  # websocket.connect
-        if ABORT not in scope.get("extensions", {}):
+        if extension(scope, ABORT) is None:
             self._warn_about_server()
         if not self._is_origin_allowed(scope):
             await self._refuse_origin(scope, receive, send)
             return
-        subprotocol = _select_subprotocol(scope)
         # A handshake that is rejected tells browsers no reason. So it is accepted, and then closed with a code.
         await send({"type": "websocket.accept", "subprotocol": subprotocol})
-        services = Services(self._engine, self._hub, self.admission, self.timeouts)
-        connection = Connection(services, Transport(scope, receive, send, self.timeouts.stall))
+        connection = Connection(self._services, Transport(scope, send, self.timeouts.stall))
         if subprotocol != protocol.SUBPROTOCOL:
             if subprotocol == LEGACY_SUBPROTOCOL:
                 payload = {"message": f"This server speaks {protocol.SUBPROTOCOL}. Use the library graphql-ws."}
@@ -99,21 +116,26 @@ class ConnectionRegistry:
             await connection.close(
                 CloseCode.SUBPROTOCOL_NOT_ACCEPTABLE, f"Subprotocol not acceptable: use {protocol.SUBPROTOCOL}"
             )
-            return
-        await self._run(connection)
+        elif self._admit(connection):
+            scope.setdefault("extensions", {})[LEAVE] = connection.schedule_stop
+            await connection.run(receive)
+        else:
+            await connection.close(CloseCode.TRY_AGAIN_LATER, TOO_MANY_CONNECTIONS)
 
-    async def _run(self, connection: Connection) -> None:
-        """Serve an accepted connection, unless a limit is reached."""
-        address = connection.transport.ip_address or ""
-        if not self.admission.admit(connection, address):
-            await connection.close(CloseCode.TRY_AGAIN_LATER, "Too many connections")
-            return
-        if self._is_closing:  # a stream over HTTP, on a connection that was open already
+    def _serve_socket(self, scope: Scope, send: AsgiCallable, socket: AcceptedSocket) -> None:
+        connection = Connection(self._services, Transport(scope, send, self.timeouts.stall, socket))
+        if self._admit(connection):
+            socket.handler = connection
+        else:
+            connection.close_soon(CloseCode.TRY_AGAIN_LATER, TOO_MANY_CONNECTIONS)
+
+    def _admit(self, connection: Connection) -> bool:
+        """Whether the limits allow one more connection. It releases its place when it ends."""
+        if not self.admission.admit(connection, connection.transport.ip_address or ""):
+            return False
+        if self._is_closing:  # on a TCP connection that was open already
             connection.schedule_stop()
-        try:
-            await connection.run()
-        finally:
-            self.admission.release(connection, address, connection.viewer, for_good=connection.session_ended)
+        return True
 
     def _warn_about_server(self) -> None:
         if not self._has_warned:

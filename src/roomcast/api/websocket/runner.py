@@ -136,7 +136,7 @@ class OperationRunner:
         if status.end_reason is not None:
             self._connection.end_session(actor.session_id, status.end_reason)
             raise _session_ended()
-        return replace(actor, is_admin=status.is_admin)
+        return actor if actor.is_admin == status.is_admin else replace(actor, is_admin=status.is_admin)
 
     # ------------------------------------------------------------------ streams
 
@@ -191,7 +191,7 @@ class OperationRunner:
         if not connection.services.admission.may_open_stream(viewer.user_id):
             raise subscription_limit("You have as many subscriptions open as one user may have.")
         stream = self._active.stream = create()
-        self._connection.operations.streams.add(self._active)
+        self._connection.operations.streams.append(self._active)
         return stream
 
     def _on_stream_end(self) -> None:

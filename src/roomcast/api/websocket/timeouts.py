@@ -39,6 +39,8 @@ class Timeouts:
 class Heartbeat:
     """When a connection was opened, and how many pings its client has not answered since its last message."""
 
+    __slots__ = ("_opened_at", "_unanswered_pings")
+
     def __init__(self) -> None:
         self._opened_at = time.monotonic()
         self._unanswered_pings = 0

@@ -1,5 +1,9 @@
-"""The ASGI connection under a WebSocket connection: what it sends, and the extensions of our own server."""
+"""The connection under a graphql-transport-ws connection: what it sends, and what is known of its client.
 
+On our own server that is an `AcceptedSocket`, on others the ASGI connection.
+"""
+
+import sys
 from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import Any
@@ -13,7 +17,8 @@ from roomcast.api.execution.engine import request_errors_payload
 from roomcast.api.websocket import protocol
 from roomcast.api.websocket.protocol import CloseCode
 from roomcast.realtime.outbox import Outbox
-from roomcast.server.extensions import ABORT, DRAINED, LEAVE, REQUEST_ID, WRITE
+from roomcast.server.accepted_socket import AcceptedSocket
+from roomcast.server.extensions import ABORT, DRAINED, REQUEST_ID, WRITE, extension
 
 AsgiCallable = Callable[..., Awaitable[Any]]
 """ASGI's `receive` or `send`."""
@@ -22,35 +27,42 @@ AsgiCallable = Callable[..., Awaitable[Any]]
 class Transport:
     """`stall_seconds`: after so long without reading a byte, the client is disconnected.
 
-    Messages go through `outbox`, which keeps their order. Only the close frame goes around it.
+    Messages go through `outbox`, which keeps their order. Only the close frame goes around it. The scope is not kept:
+    it holds more memory than everything else of an idle connection.
     """
 
-    def __init__(self, scope: Scope, receive: AsgiCallable, send: AsgiCallable, stall_seconds: float) -> None:
-        self.scope, self.receive, self._send = scope, receive, send
-        self.http_request_id: str | None = _extension(scope, REQUEST_ID)
+    __slots__ = (
+        "_abort",
+        "_send",
+        "headers",
+        "http_request_id",
+        "ip_address",
+        "origin",
+        "outbox",
+        "request_id",
+        "trace_id",
+    )
+
+    def __init__(
+        self, scope: Scope, send: AsgiCallable, stall_seconds: float, socket: AcceptedSocket | None = None
+    ) -> None:
+        """`socket`: the connection that was handed over, in place of `send`."""
+        self.headers: list[tuple[bytes, bytes]] | None = scope["headers"]
+        """The headers of the handshake, until the connection is initialised."""
+        self.http_request_id: str | None = extension(scope, REQUEST_ID)
         """Of a stream over HTTP: its only operation has the id of the HTTP request."""
         self.request_id = self.http_request_id or request_ids.request_id(scope["headers"])
-        write, drained = _extension(scope, WRITE), _extension(scope, DRAINED)
+        self.trace_id = request_ids.trace_id(request_ids.traceparent(scope["headers"]))
+        self.ip_address, self.origin = _ip_address(scope), _origin(scope)
         # `partial`, not a bound method: outbox and transport must not refer to each other in a cycle.
-        self.outbox = Outbox(send, partial(_abort, scope), stall_seconds, write, drained)
-
-    @property
-    def ip_address(self) -> str | None:
-        """The client's."""
-        client = self.scope.get("client")
-        return client[0] if client else None
-
-    @property
-    def origin(self) -> str | None:
-        """The web address of this server as the client wrote it: of a socket the http(s) address behind it, of a
-        stream over plain HTTP the request's own."""
-        hosts = [value.decode("latin-1") for name, value in self.scope["headers"] if name == b"host"]
-        scheme = "https" if self.scope["scheme"] in ("wss", "https") else "http"
-        return f"{scheme}://{hosts[0]}{self.scope.get('root_path', '')}" if hosts else None
-
-    def set_stop_handler(self, on_server_stop: Callable[[], None]) -> None:
-        """Our own server calls this when it stops; other servers do not know it."""
-        self.scope.setdefault("extensions", {})[LEAVE] = on_server_stop
+        self._send: AsgiCallable = send
+        self._abort: Callable[[], None] = partial(_abort, scope)
+        if socket is not None:
+            self._send, self._abort = socket.send, socket.abort
+            self.outbox = Outbox(self._send, self._abort, stall_seconds, socket.write_frames, socket.drained)
+        else:
+            write, drained = extension(scope, WRITE), extension(scope, DRAINED)
+            self.outbox = Outbox(send, self._abort, stall_seconds, write, drained)
 
     # ------------------------------------------------------------------ sending
 
@@ -70,14 +82,24 @@ class Transport:
 
     def abort(self) -> None:
         """Drop the connection without a close frame, where the server can."""
-        _abort(self.scope)
+        self._abort()
 
 
-def _extension(scope: Scope, name: str) -> Any:
-    """An extension of our own server; None on other servers."""
-    return scope.get("extensions", {}).get(name)
+def _ip_address(scope: Scope) -> str | None:
+    """The client's."""
+    client = scope.get("client")
+    return client[0] if client else None
+
+
+def _origin(scope: Scope) -> str | None:
+    """The web address of this server as the client wrote it: of a socket the http(s) address behind it, of a stream
+    over plain HTTP the request's own."""
+    hosts = [value.decode("latin-1") for name, value in scope["headers"] if name == b"host"]
+    scheme = "https" if scope["scheme"] in ("wss", "https") else "http"
+    # Interned: most connections share it.
+    return sys.intern(f"{scheme}://{hosts[0]}{scope.get('root_path', '')}") if hosts else None
 
 
 def _abort(scope: Scope) -> None:
-    if abort := _extension(scope, ABORT):
+    if abort := extension(scope, ABORT):
         abort()
