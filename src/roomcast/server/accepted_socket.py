@@ -181,7 +181,7 @@ class AcceptedSocket(ChunkedReads):
         try:
             text = bytes(data).decode() if self._is_text else None
         except UnicodeDecodeError:
-            self._conn.send_close(1007, "Text is UTF-8")
+            self._conn.fail(1007, "Text is UTF-8")  # no second close frame, where one of this chunk was answered
             self._fail()
             return
         try:

@@ -1,5 +1,6 @@
 """Which connections this process serves, and whether it admits one more: limits per process, address and user."""
 
+import asyncio
 from collections import defaultdict
 from collections.abc import Sized
 from dataclasses import dataclass
@@ -13,6 +14,10 @@ from roomcast.realtime.fair_limiter import FairLimiter
 
 MAX_STARTS_PER_TURN = 20
 """Operations, of all connections together, that may start before the event loop does other work."""
+
+MAX_OPENING = 64
+"""Subscriptions that are being opened at a time. One that waits for its turn holds little memory yet: when thousands of
+clients return at once, the memory of the process would otherwise grow by half, and stay so."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +67,7 @@ class Admission(Generic[AnyConnection]):
         self.limits, self._presence = limits, presence
         self._addresses, self._refusals = addresses or ClientAddresses(), refusals or Refusals()
         self.limiter = FairLimiter(MAX_STARTS_PER_TURN)
+        self.opening_slots = asyncio.Semaphore(MAX_OPENING)
         self.connections: set[AnyConnection] = set()
         self._by_address: defaultdict[str | None, set[AnyConnection]] = defaultdict(set)
         """By what counts as one address. Those of trusted networks are under None, and have no limit."""

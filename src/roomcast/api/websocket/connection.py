@@ -265,6 +265,7 @@ class Connection:
 
     async def _initialise(self, payload: dict[str, Any]) -> None:
         try:
+            await self.services.admission.limiter.acquire()  # here, where the task holds little memory
             await self._authenticate(payload)
         finally:
             self._init_task = None  # with thousands of connections, finished tasks cost memory
@@ -272,7 +273,6 @@ class Connection:
     async def _authenticate(self, payload: dict[str, Any]) -> None:
         engine, _, admission, timeouts = self.services
         headers, self.transport.headers = self.transport.headers, None
-        await admission.limiter.acquire()
         try:
             viewer = await authenticate(engine.backend.sessions, headers or (), payload)
         except HandshakeRejected as rejection:

@@ -117,7 +117,7 @@ class OperationRunner:
         operation = await engine.parse_operation(request, caller)
         if operation.kind is OperationType.SUBSCRIPTION:
             self._active.is_subscription = True
-            async with asyncio.timeout(timeouts.subscribe):
+            async with asyncio.timeout(timeouts.subscribe), admission.opening_slots:
                 await self._open_stream(operation, request, caller)
             return
         with engine.operations.failures(operation.kind.value):

@@ -86,17 +86,16 @@ class Transport:
 
 
 def _ip_address(scope: Scope) -> str | None:
-    """The client's."""
+    """The client's. Interned, because many connections may share it."""
     client = scope.get("client")
-    return client[0] if client else None
+    return sys.intern(client[0]) if client else None
 
 
 def _origin(scope: Scope) -> str | None:
     """The web address of this server as the client wrote it: of a socket the http(s) address behind it, of a stream
-    over plain HTTP the request's own."""
+    over plain HTTP the request's own. Interned, because most connections share it."""
     hosts = [value.decode("latin-1") for name, value in scope["headers"] if name == b"host"]
     scheme = "https" if scope["scheme"] in ("wss", "https") else "http"
-    # Interned: most connections share it.
     return sys.intern(f"{scheme}://{hosts[0]}{scope.get('root_path', '')}") if hosts else None
 
 
