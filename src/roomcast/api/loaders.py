@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Awaitable, Callable, Collection, Generator, Iterable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
+from functools import partial
 from itertools import islice
 from types import CoroutineType
 from typing import Any, NamedTuple, TypeAlias, TypeVar, cast
@@ -130,15 +131,26 @@ async def load_together(session: AsyncSession, wanted: Mapping[Loader[Any, Any],
 
 
 def _share(row: asyncio.Future[Row]) -> asyncio.Future[Row]:
-    """A future of one waiter, who may be cancelled without cancelling the row for the others."""
-    row.add_done_callback(_note_error)
-    return asyncio.shield(row)
+    """A future of one waiter, who may be cancelled without cancelling the row for the others.
+
+    `asyncio.shield` takes twice the time: a tenth of what rendering a viewer field takes.
+    """
+    own: asyncio.Future[Row] = row.get_loop().create_future()
+    row.add_done_callback(partial(_pass_on, own))
+    return own
 
 
-def _note_error(row: asyncio.Future[Any]) -> None:
-    """Python logs errors of futures that nobody has asked for, and all waiters may be gone."""
-    if not row.cancelled():
-        row.exception()
+def _pass_on(own: asyncio.Future[Row], row: asyncio.Future[Row]) -> None:
+    if row.cancelled():
+        own.cancel()
+        return
+    error = row.exception()  # Python logs errors that nobody has asked for, and the waiter may be gone
+    if own.done():
+        return
+    if error is not None:
+        own.set_exception(error)
+    else:
+        own.set_result(row.result())
 
 
 class Prefetch(NamedTuple):
