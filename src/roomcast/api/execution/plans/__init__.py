@@ -2,7 +2,7 @@
 
 graphql-core walks the document again for each object: it looks up the field, builds `info` and a path, and asks at each
 value what kind of type it has. All of this is the same for each object of a page. A plan has it decided once. On a page
-of 50 messages it takes a fifth of the time of graphql-core's executor.
+of 50 messages it takes a seventh of the time of graphql-core's executor.
 
 - A plan begins where a root field returns an object, or each object of its list: `executor.PlannedExecutor`.
 - A plan never reports an error. Whatever is unusual (an exception of a resolver, a null where none may be, a type that
