@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from itertools import product
 from typing import Any
 from uuid import UUID
 
@@ -25,33 +26,52 @@ _PAGE_NAME = "messages"
 _KEYS = [Key(sa.inspect(Message).c.seq)]
 
 
+EVERY_SEQ = 2**63 - 1
+
+
 @dataclass(frozen=True, slots=True)
 class Place:
-    """The messages of a room up to `last_seq`: those of its main history, or of one of its threads."""
+    """The messages of a room up to `last_seq`: those of its main history, or of one of its threads. EVERY_SEQ: all
+    messages that the snapshot has."""
 
     room_id: UUID
     last_seq: int
     thread_root_id: UUID | None = None
 
     @property
+    def form(self) -> "tuple[bool, bool]":
+        """Whether it is a thread, and whether it has an upper bound."""
+        return self.thread_root_id is not None, self.last_seq != EVERY_SEQ
+
+    @property
     def parameters(self) -> dict[str, Any]:
-        given = {"room_id": self.room_id, "last_seq": self.last_seq}
-        return given if self.thread_root_id is None else {**given, "thread_root_id": self.thread_root_id}
+        of_thread, is_bounded = self.form
+        given: dict[str, Any] = {"room_id": self.room_id}
+        given |= {"thread_root_id": self.thread_root_id} if of_thread else {}
+        return given | ({"last_seq": self.last_seq} if is_bounded else {})
 
 
-_PLACE = sa.select(*record_columns(MessageRecord, Message)).where(
-    col(Message.room_id) == sa.bindparam("room_id"), col(Message.seq) <= sa.bindparam("last_seq")
-)
-# The main history is read along the primary key and skips thread replies.
-_HISTORY = _PLACE.where(col(Message.thread_root_id).is_(None))
-_REPLIES = _PLACE.where(col(Message.thread_root_id) == sa.bindparam("thread_root_id"))
-_HISTORY_LIST, _REPLY_LIST = [PagedList(_PAGE_NAME, each, _KEYS, (MessageRecord,)) for each in (_HISTORY, _REPLIES)]
+def _messages_of(of_thread: bool, is_bounded: bool) -> "sa.Select[*tuple[Any, ...]]":
+    """The messages of a place of this form. The main history is read along the primary key and skips thread replies.
+
+    SQLite searches by one of several upper bounds, perhaps by the wrong one: in a room with a million messages, a page
+    in the middle would take 28 ms. So there is none where the snapshot itself is the bound.
+    """
+    root = col(Message.thread_root_id)
+    found = sa.select(*record_columns(MessageRecord, Message)).where(
+        col(Message.room_id) == sa.bindparam("room_id"),
+        root == sa.bindparam("thread_root_id") if of_thread else root.is_(None),
+    )
+    return found.where(col(Message.seq) <= sa.bindparam("last_seq")) if is_bounded else found
+
+
+_FORMS = list(product((False, True), repeat=2))
+_LISTS = {form: PagedList(_PAGE_NAME, _messages_of(*form), _KEYS, (MessageRecord,)) for form in _FORMS}
 
 
 def history_read(place: Place, window: Window) -> DirectRead[Page[tuple[Message]]]:
     """A read of a page of the room's main history, or of the replies in one of its threads, oldest first."""
-    pages = _HISTORY_LIST if place.thread_root_id is None else _REPLY_LIST
-    return pages.page(window, place.parameters)
+    return _LISTS[place.form].page(window, place.parameters)
 
 
 def history_cursor(message: Message) -> str:
@@ -69,7 +89,7 @@ def _around(within: "sa.Select[*tuple[Any, ...]]") -> "list[sa.Select[*tuple[Any
     return [middle, older, newer]
 
 
-_AROUND_IN_HISTORY, _AROUND_IN_REPLIES = _around(_HISTORY), _around(_REPLIES)
+_AROUND = {form: _around(_messages_of(*form)) for form in _FORMS}
 
 
 def around_read(place: Place, message_id: UUID | None, size: int) -> DirectRead[Page[tuple[Message]]]:
@@ -77,7 +97,7 @@ def around_read(place: Place, message_id: UUID | None, size: int) -> DirectRead[
 
     It raises NotFound when the message is not part of this history.
     """
-    statements = _AROUND_IN_HISTORY if place.thread_root_id is None else _AROUND_IN_REPLIES
+    statements = _AROUND[place.form]
     parameters = {**place.parameters, "message_id": message_id, "size": size}
     middle, *sides = [DirectQuery[Message](statement, parameters, MessageRecord) for statement in statements]
 

@@ -23,10 +23,6 @@ PageArguments = tuple[int | None, str | None, int | None, str | None]
 """first, after, last, before."""
 
 
-NEWEST = 2**63 - 1
-"""Above the seq of any message."""
-
-
 @dataclass(frozen=True, slots=True)
 class PageRequest:
     """With `around`, the page surrounds that message, and `first` is its size. With `thread_root`, it has only the
@@ -62,7 +58,7 @@ async def readable_history(context: Context, room_id: UUID | None, request: Page
         view = await context.read_direct(readable)
         context.room_heads.prime(view.room.id, view.head)
         return await history(context, view.room.id, request)
-    view, *_, page = await context.read_together(readable, *request.reads(room_id, NEWEST))
+    view, *_, page = await context.read_together(readable, *request.reads(room_id, queries.EVERY_SEQ))
     await context.prefetch(*_content_of(context, page), *_related_to(context, page))
     await context.prefetch(*_authors_of_answered(context, page))
     return connection_of(page, stream_cursor=context.cursor(room_id, view.head.last_seq))
@@ -70,10 +66,12 @@ async def readable_history(context: Context, room_id: UUID | None, request: Page
 
 async def history(context: Context, room_id: UUID, request: PageRequest) -> ConnectionPage:
     """A page of messages and the stream cursor of the same snapshot. The viewer must have access to the room."""
-    last_seq = await _last_seq(context, room_id)
+    last_seq, has_replicas = await _last_seq(context, room_id), context.backend.replicas is not None
 
     async def read(session: AsyncSession) -> Page[tuple[Message]]:
-        *_, page = await read_together(session, *request.reads(room_id, last_seq))
+        *_, page = await read_together(
+            session, *request.reads(room_id, last_seq if has_replicas else queries.EVERY_SEQ)
+        )
         await context.prefetch(*_content_of(context, page), session=session)
         return page  # type: ignore[no-any-return]
 
