@@ -1,5 +1,6 @@
 """What a starting process imports, and when: a refusal before the server, and the server without what can wait."""
 
+import asyncio
 import os
 import subprocess
 import sys
@@ -7,7 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from roomcast.core.advisory_lock import AdvisoryLock
 from roomcast.core.process_lock import FileLock
+from tests import servers
 
 SERVE = "import sys; from roomcast.cli import main; sys.argv = ['roomcast', 'serve']; main()"
 ASGI = "import roomcast.asgi"
@@ -49,9 +52,10 @@ NOT_YET = {
 }
 
 
-def run(code: str, folder: Path) -> str:
+def run(code: str, folder: Path, **settings: str) -> str:
     environment = {name: value for name, value in os.environ.items() if not name.startswith("ROOMCAST_")}
     environment["ROOMCAST_DATA_DIR"] = str(folder)
+    environment |= {f"ROOMCAST_{name.upper()}": value for name, value in settings.items()}
     done = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, env=environment, timeout=60, check=False
     )
@@ -63,6 +67,20 @@ def run(code: str, folder: Path) -> str:
 def test_a_second_process_is_refused_before_it_imports_the_server(tmp_path: Path, start: str, code: str) -> None:
     with FileLock(tmp_path / "roomcast.db.lock"):
         assert run(REFUSED.format(start=start), tmp_path).split() == [code]
+
+
+async def test_a_second_process_with_the_memory_bus_is_refused_before_it_imports_the_server(
+    tmp_path: Path, postgres_server: servers.Server
+) -> None:
+    url = await servers.create_database(postgres_server.url, "early_refusal")
+    lock = AdvisoryLock(url)
+    try:
+        await lock.acquire()
+        for start, code in ((SERVE, "2"), (ASGI, "3")):
+            said = await asyncio.to_thread(run, REFUSED.format(start=start), tmp_path, database_url=url)
+            assert said.split() == [code]
+    finally:
+        await lock.close()
 
 
 def test_the_first_answer_needs_no_library_that_can_be_loaded_later(tmp_path: Path) -> None:
