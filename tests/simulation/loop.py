@@ -59,6 +59,7 @@ class SimulatedLoop(asyncio.BaseEventLoop):
         super().__init__()
         self.random = random.Random(seed)
         self.numbers = itertools.count(1)
+        _numbers.clear()
         self.steps = self.trace = 0
         self.unhandled: list[str] = []
         self._virtual_now = 1000.0
@@ -185,7 +186,12 @@ def number_instances(*kinds: type[Any]) -> None:
 
 
 def _number_of(instance: Any) -> int:
-    number: int = instance.__dict__.setdefault("_simulated_number", 0)
-    if not number:
-        number = instance.__dict__["_simulated_number"] = next(asyncio.get_running_loop().numbers)  # type: ignore[attr-defined]
+    numbered, number = _numbers.get(id(instance), (None, 0))
+    if numbered is not instance:
+        number = next(asyncio.get_running_loop().numbers)  # type: ignore[attr-defined]
+        _numbers[id(instance)] = instance, number
     return number
+
+
+_numbers: dict[int, tuple[Any, int]] = {}
+"""By address: the numbered instances of this run, which keep their address while they are here, and their numbers."""

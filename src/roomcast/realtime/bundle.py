@@ -5,6 +5,7 @@ sent leave together, live and in replays.
 """
 
 from collections.abc import Iterable, Sequence
+from functools import lru_cache
 from typing import TypeAlias
 
 from roomcast.realtime.outbox import LARGE_BYTES
@@ -15,6 +16,13 @@ EncodedEvent: TypeAlias = tuple[int, bytes | None]
 
 FrameShape: TypeAlias = tuple[int, bytes]
 """The length of what comes before each payload of a stream on the wire, and what comes after it."""
+
+
+@lru_cache(maxsize=1_000)
+def frame_shape(prefix_bytes: int, suffix: bytes) -> FrameShape:
+    """Equal shapes are mostly the same object, so that a loop over many readers finds it in the processor's cache."""
+    return prefix_bytes, suffix
+
 
 BUNDLE_BYTES = 32 * 1024
 """Payloads of one bundle together, unless a single one is larger. With the rest of their frames they have less than

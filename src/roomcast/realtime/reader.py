@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from roomcast.realtime.bundle import Bundle, EncodedEvent, bundles
+from roomcast.realtime.bundle import Bundle, EncodedEvent, bundles, frame_shape
 from roomcast.realtime.group import Group
 from roomcast.realtime.outbox import Outbox
 from roomcast.realtime.ports import Failure, FeedEntry
@@ -39,7 +39,8 @@ class Subscriber:
 
 class Reader:
     """`after`: the position that it will start after, if that is not the present one. `sent`: the outbox has accepted
-    every event up to this seq that the stream shows."""
+    every event up to this seq that the stream shows. It has slots because the loop over thousands of readers waits
+    for memory more than for anything else."""
 
     __slots__ = (
         "_end_task",
@@ -63,7 +64,7 @@ class Reader:
         self.audience = subscriber.audience
         self._group, self.outbox = group, subscriber.outbox
         self.prefix, self._suffix = subscriber.prefix, subscriber.suffix
-        self.shape = len(self.prefix), self._suffix
+        self.shape = frame_shape(len(self.prefix), self._suffix)
         self._on_end, self._on_failure = subscriber.on_end, subscriber.on_failure
         self.sent = group.position if after is None else after
         self._requested_start: tuple[int | None, bool] | None = None
