@@ -130,11 +130,12 @@ class RenderingComparison:
         return orjson.dumps(result_payload(result, LIVE_CALLER.request_id))
 
 
-def failing_for(resolve: Callable[..., Awaitable[Any]], user: UserClient) -> Callable[..., Awaitable[Any]]:
+def failing_for(resolve: Callable[..., Any], user: UserClient) -> Callable[..., Any]:
     async def resolve_or_fail(source: Any, info: Any, **arguments: Any) -> Any:
         if info.context.actor.user_id == local_id("user", user.id):
             raise Forbidden("not for you")
-        return await resolve(source, info, **arguments)
+        value = resolve(source, info, **arguments)
+        return await value if isinstance(value, Awaitable) else value
 
     return resolve_or_fail
 

@@ -1,6 +1,6 @@
 """The context that resolvers receive: one per operation and one per subscription event, never one per connection."""
 
-from collections.abc import Awaitable, Callable, Collection, Mapping
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from contextlib import nullcontext, suppress
 from dataclasses import dataclass, replace
 from functools import partial
@@ -50,6 +50,9 @@ from roomcast.uploads.models import File
 
 P = ParamSpec("P")
 Result = TypeVar("Result")
+
+PersonalReads: TypeAlias = Sequence[tuple[Loader[Any, Any], tuple[Any, ...]]]
+"""Loaders with keys in which None is in the place of a user's id."""
 
 SHARED = {"shared": True}
 """Metadata of a field whose value is the same for all viewers who may see it. It is executed once for a whole group."""
@@ -193,6 +196,26 @@ class Context:
         if wanted:
             async with self.snapshot.session() if session is None else nullcontext(session) as reading:
                 await load_together(reading, wanted)
+
+    def personal_reads(self, user_id: UUID) -> PersonalReads:
+        """What has been loaded for this user: keys of personal data contain the user's id."""
+        return [
+            (loader, tuple(None if part == user_id else part for part in key))
+            for loader in self._loaders.values()
+            for key in loader.loaded_keys
+            if isinstance(key, tuple) and user_id in key
+        ]
+
+    async def repeat_reads(self, reads: PersonalReads, user_ids: Sequence[UUID]) -> None:
+        """Load the same for other users, as far as possible in one trip to the database."""
+        wanted: dict[Loader[Any, Any], list[Any]] = {}
+        for loader, key in reads:
+            keys = [tuple(user_id if part is None else part for part in key) for user_id in user_ids]
+            if missing := loader.missing(keys):
+                wanted[loader] = [*wanted.get(loader, ()), *missing]
+        if wanted:
+            async with self.snapshot.session() as session:
+                await load_together(session, wanted)
 
     # ---- loaders. They check no permissions: ask only for rows that the actor has reached through a checked query.
 

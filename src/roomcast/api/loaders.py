@@ -87,6 +87,10 @@ class Loader(DataLoader[Key, Row | None]):
         if force or key not in self._rows:
             self._rows[key] = value
 
+    @property
+    def loaded_keys(self) -> Collection[Key]:
+        return self._rows.keys()
+
     def missing(self, keys: Iterable[Key]) -> Collection[Key]:
         """Those of the keys whose rows are not loaded yet, each once."""
         wanted = dict.fromkeys(keys)

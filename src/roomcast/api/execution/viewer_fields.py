@@ -14,10 +14,11 @@ from graphql import GraphQLError, GraphQLObjectType
 from graphql.execution.collect_fields import FieldDetailsList
 from graphql.pyutils import Path
 
-from roomcast.api.context import Backend, Caller, Context, SharedContext
+from roomcast.api.context import Backend, Caller, Context, PersonalReads, SharedContext
 from roomcast.api.execution.documents import is_shared_field
 from roomcast.api.execution.engine import execute, raise_outage, result_payload
 from roomcast.api.execution.plans.executor import PlannedExecutor
+from roomcast.api.loaders import AWAITABLE_TYPES, Maybe
 from roomcast.core.db import is_outage
 from roomcast.live.room_streams import AudienceMember
 from roomcast.realtime.retry import retry_until_success
@@ -113,6 +114,7 @@ class EventRenderPass:
         self._backend, self._executor, self._roots, self._is_personal = backend, executor, roots, is_personal
         self._caller, self._context = caller, SharedContext(backend, caller)
         self._shared_parts: Sequence[SharedPart | bytes | None] | None = None
+        self._personal_reads: PersonalReads | None = None
 
     async def __aenter__(self) -> Self:
         return self
@@ -133,16 +135,32 @@ class EventRenderPass:
                 self._shared_parts = await _gather(self._render_shared(root) for root in self._roots)
             if not any(isinstance(shared, SharedPart) for shared in self._shared_parts):
                 return dict.fromkeys(audience, cast("Sequence[bytes | None]", self._shared_parts))
-            contexts = [self._context_for(member) for member in audience]
-            payloads = await _gather(
-                _render_for(shared, context) for context in contexts for shared in self._shared_parts
-            )
+            payloads = await self._render_viewers([self._context_for(member) for member in audience])
         except Exception:  # the next try needs a new snapshot
-            self._shared_parts = None
+            self._shared_parts = self._personal_reads = None
             await self._context.reset_reads()
             raise
         size = len(self._roots)
         return {member: payloads[number * size :][:size] for number, member in enumerate(audience)}
+
+    async def _render_viewers(self, contexts: Sequence[Context]) -> list[bytes | None]:
+        """The payloads for the first viewer, then for the second one, and so on.
+
+        What fields read for the first viewer of the pass is then read for all others in one trip to the database.
+        Their fields have values at once, and no task is needed for each of them.
+        """
+        payloads: list[bytes | None] = []
+        if self._personal_reads is None:
+            first, contexts = contexts[0], contexts[1:]
+            payloads = await self._fill_in_all([first])
+            self._personal_reads = self._context.personal_reads(first.actor.user_id)
+        await self._context.repeat_reads(self._personal_reads, [context.actor.user_id for context in contexts])
+        return payloads + await self._fill_in_all(contexts)
+
+    async def _fill_in_all(self, contexts: Sequence[Context]) -> list[bytes | None]:
+        filled: list[Any] = [_fill_in(shared, context) for context in contexts for shared in self._shared_parts or ()]
+        later = iter(await _gather(each for each in filled if isinstance(each, AWAITABLE_TYPES)))
+        return [next(later) if isinstance(each, AWAITABLE_TYPES) else each for each in filled]
 
     def _context_for(self, member: Hashable) -> Context:
         if not isinstance(member, AudienceMember):
@@ -168,37 +186,53 @@ class EventRenderPass:
         return SharedPart(executor, [viewer_fields[int(number)] for number in pieces[1::2]], pieces)
 
 
-async def _render_for(shared: SharedPart | bytes | None, context: Context) -> bytes | None:
+def _fill_in(shared: SharedPart | bytes | None, context: Context) -> Maybe[bytes | None]:
+    """The payload for this viewer. An awaitable of it if a field has to wait or has failed."""
     if not isinstance(shared, SharedPart):
         return shared
-    if (payload := await _fill_in(shared, context)) is not None:
-        return payload
-    # A field has failed: the payload is executed again in full.
+    if shared.pieces is None:
+        return _render_in_full(shared, context)
+    executor, values = shared.executor.for_event(shared.executor.root_value, context), list[Any]()
+    try:
+        for field in shared.viewer_fields:
+            values.append(executor.execute_field(*field))
+    except GraphQLError:
+        return _render_in_full(shared, context, values)
+    if any(map(executor.is_awaitable, values)):
+        return _fill_in_later(shared, context, executor, values)
+    payload = _joined(shared, executor, values)
+    return _render_in_full(shared, context) if payload is None else payload
+
+
+async def _fill_in_later(
+    shared: SharedPart, context: Context, executor: ViewerFieldExecutor, values: Sequence[Any]
+) -> bytes | None:
+    try:
+        found = iter(await _gather(filter(executor.is_awaitable, values)))
+    except GraphQLError:
+        return await _render_in_full(shared, context)
+    values = [next(found) if executor.is_awaitable(value) else value for value in values]
+    payload = _joined(shared, executor, values)
+    return await _render_in_full(shared, context) if payload is None else payload
+
+
+def _joined(shared: SharedPart, executor: ViewerFieldExecutor, values: Sequence[Any]) -> bytes | None:
+    """The payload with these values of viewer fields. None if it must be rendered in full."""
+    if executor.collected_errors.errors:
+        return None
+    pieces = list(shared.pieces or ())
+    pieces[1::2] = map(orjson.dumps, values)
+    return b"".join(pieces) if sum(map(len, pieces)) <= executor.max_bytes else None
+
+
+async def _render_in_full(shared: SharedPart, context: Context, unused: Sequence[Any] = ()) -> bytes:
+    """The payload, executed again in full because a field has failed. `unused` may have awaitables in it."""
+    await asyncio.gather(*filter(shared.executor.is_awaitable, unused), return_exceptions=True)
     executor = shared.executor.for_event(shared.executor.root_value, context)
     executor._relevant_sub_fields = {}
     result = await execute(executor)
     raise_outage(result.errors)
     return orjson.dumps(result_payload(result, LIVE_CALLER.request_id))
-
-
-async def _fill_in(shared: SharedPart, context: Context) -> bytes | None:
-    """The payload with the values of this viewer. None if it must be rendered in full."""
-    if shared.pieces is None:
-        return None
-    executor, pieces = shared.executor.for_event(shared.executor.root_value, context), list(shared.pieces)
-    try:
-        values = await _gather(_value(executor, field) for field in shared.viewer_fields)
-    except GraphQLError:
-        return None
-    if executor.collected_errors.errors:
-        return None
-    pieces[1::2] = map(orjson.dumps, values)
-    return b"".join(pieces) if sum(map(len, pieces)) <= executor.max_bytes else None
-
-
-async def _value(executor: ViewerFieldExecutor, field: ViewerField) -> Any:
-    value = executor.execute_field(*field)
-    return await value if executor.is_awaitable(value) else value
 
 
 async def _gather(steps: Iterable[Awaitable[Result]]) -> list[Result]:

@@ -1,16 +1,17 @@
 """GraphQL types of messages, reactions, threads, revisions and search results."""
 
+import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Annotated, ClassVar, TypeAlias
+from typing import Annotated, Any, ClassVar, TypeAlias, cast
 
 import strawberry
 
 from roomcast.accounts import models as account_rows
 from roomcast.api.context import SHARED, Context, Info
 from roomcast.api.enums import describe_enum
-from roomcast.api.loaders import Maybe, map_maybe
+from roomcast.api.loaders import AWAITABLE_TYPES, Maybe, map_maybe
 from roomcast.api.schema.accounts.types import User, UserConnection
 from roomcast.api.schema.connections import (
     After,
@@ -297,13 +298,15 @@ class Message(Node):
     def system_event(self, message: strawberry.Parent[models.Message]) -> system_events.SystemEvent | None:
         return system_events.SystemEvent.decode(message.system_event) if message.system_event else None
 
-    @strawberry.field(description="Whether the viewer may edit the message now.")
-    async def viewer_can_edit(self, message: strawberry.Parent[models.Message], info: Info) -> bool:
-        return policy.may_edit(info.context.actor, message, *await _room_and_membership(info.context, message), now())
+    @strawberry.field(graphql_type=bool, description="Whether the viewer may edit the message now.")
+    def viewer_can_edit(self, message: strawberry.Parent[models.Message], info: Info) -> Maybe[bool]:
+        actor, found = info.context.actor, _room_and_membership(info.context, message)
+        return map_maybe(found, lambda found: policy.may_edit(actor, message, *found, now()))
 
-    @strawberry.field(description="Whether the viewer may delete the message now.")
-    async def viewer_can_delete(self, message: strawberry.Parent[models.Message], info: Info) -> bool:
-        return policy.may_delete(info.context.actor, message, *await _room_and_membership(info.context, message))
+    @strawberry.field(graphql_type=bool, description="Whether the viewer may delete the message now.")
+    def viewer_can_delete(self, message: strawberry.Parent[models.Message], info: Info) -> Maybe[bool]:
+        actor, found = info.context.actor, _room_and_membership(info.context, message)
+        return map_maybe(found, lambda found: policy.may_delete(actor, message, *found))
 
 
 @strawberry.type(description="A message in a list.")
@@ -328,14 +331,19 @@ class MessageConnection:
     )
 
 
-async def _room_and_membership(
-    context: Context, message: models.Message
-) -> tuple[room_rows.Room, room_rows.Membership | None]:
-    """The room of the message and the viewer's membership in it."""
-    room = await context.rooms.load(message.room_id)
+RoomAndMembership: TypeAlias = tuple[room_rows.Room, room_rows.Membership | None]
+
+
+def _room_and_membership(context: Context, message: models.Message) -> Maybe[RoomAndMembership]:
+    """The room of the message and the viewer's membership in it. Raises NotFound."""
+    room: Any = context.rooms.load_now(message.room_id)
+    membership: Any = context.memberships.load_now((message.room_id, context.actor.user_id))
+    if loading := [each for each in (room, membership) if isinstance(each, AWAITABLE_TYPES)]:
+        loaded: Maybe[Any] = asyncio.gather(*loading)
+        return map_maybe(loaded, lambda _: cast("Any", _room_and_membership(context, message)))
     if room is None:
         raise NotFound("There is no such room.")
-    return room, await context.memberships.load((room.id, context.actor.user_id))
+    return room, membership
 
 
 @dataclass(frozen=True, slots=True)
