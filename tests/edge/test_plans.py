@@ -55,12 +55,15 @@ def failing(_value: Any) -> Any:
     raise Forbidden("not for you")
 
 
+ODD_OBJECT = object()
+"""One for all: scalars that are written by `str` show its address."""
+
 ODD_VALUES: Sequence[Callable[[Any], Any]] = (
     failing,
     later,
     lambda _: None,
     lambda _: Undefined,
-    lambda _: object(),
+    lambda _: ODD_OBJECT,
     lambda _: LookupError("a value"),
     lambda value: [value],
     lambda value: [None, value] if isinstance(value, list) else 2**40,
