@@ -1,6 +1,8 @@
 """`roomcast copy --follow`: all changes are followed, and the source refuses later ones until it is released."""
 
+import sqlite3
 from collections.abc import Awaitable, Callable
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -87,6 +89,32 @@ async def test_a_source_that_has_begun_a_new_epoch_is_not_frozen(urls: tuple[str
     with pytest.raises(CopyFailed, match="begun a new epoch"):
         await following.follow(source, target, silent, before_the_freeze(source, new_epoch))
     await execute(source, renamed(1, "changed"))
+
+
+@pytest.mark.parametrize("urls", ["sqlite to postgresql"], indirect=True)
+async def test_a_write_while_the_triggers_are_created_or_removed_does_no_harm(urls: tuple[str, str]) -> None:
+    source, target = urls
+    await fill(source)
+    tried = 0
+
+    def write(_connection: Any, _cursor: Any, sql: str, *_: object) -> None:
+        nonlocal tried
+        if "TABLE copy_changes" in sql:  # this transaction has read before
+            tried += 1
+            with (
+                suppress(sqlite3.OperationalError),
+                closing(sqlite3.connect(databases.sqlite_path(source), 0)) as other,
+            ):
+                other.execute("UPDATE users SET bio = 'new'")
+                other.commit()
+
+    sa.event.listen(sa.Engine, "before_cursor_execute", write)
+    try:
+        await following.follow(source, target, silent)
+        await following.abort(source)
+    finally:
+        sa.event.remove(sa.Engine, "before_cursor_execute", write)
+    assert tried == 2
 
 
 @BOTH

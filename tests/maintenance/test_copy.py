@@ -196,6 +196,21 @@ async def test_a_row_that_the_target_cannot_store_is_named(urls: tuple[str, str]
     await copying.copy(source, target, silent)
 
 
+@pytest.mark.parametrize("urls", ["sqlite to sqlite"], indirect=True)
+async def test_a_database_that_fails_is_reported_in_one_sentence(urls: tuple[str, str], tmp_path: Path) -> None:
+    source, target = urls
+    async with databases.engine(source) as engine, engine.begin() as connection:
+        await connection.exec_driver_sql("DROP TABLE mentions")
+    command = [sys.executable, "-m", "roomcast", "copy", "--from", source, "--to", target]
+    failed = await asyncio.to_thread(
+        lambda: subprocess.run(command, capture_output=True, text=True, timeout=60, cwd=tmp_path)
+    )
+    assert (failed.returncode, failed.stderr) == (
+        2,
+        "a database failed: no such table: mentions. Run the same command again to continue\n",
+    )
+
+
 @pytest.mark.parametrize("urls", ["sqlite to postgresql"], indirect=True)
 async def test_a_difference_is_found(urls: tuple[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
     source, target = urls

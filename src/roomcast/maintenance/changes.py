@@ -13,7 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from roomcast.core.outages import MOVED, is_lock_failure
 from roomcast.maintenance import rows
-from roomcast.maintenance.databases import STORE, is_sqlite
+from roomcast.maintenance.databases import STORE, for_writing, is_sqlite
 from roomcast.maintenance.rows import Key
 from roomcast.maintenance.targets import CopyFailed
 
@@ -36,7 +36,7 @@ Changed = dict[str, set[Key]]
 
 async def install(source: AsyncEngine) -> None:
     """Create the triggers that are missing. Raises CopyFailed if the source is too busy."""
-    async with source.begin() as connection:
+    async with for_writing(source).begin() as connection:
         await connection.run_sync(CHANGES.create, checkfirst=True)
     for table in rows.copied_tables():  # one transaction each: several locks at once could deadlock with the server
         statements = list(_capture(table, is_sqlite=is_sqlite(source)))
@@ -68,7 +68,7 @@ async def limit_lock_waits(connection: AsyncConnection) -> None:
 
 async def remove(source: AsyncEngine) -> None:
     """Delete all that this module has created in the source, and the mark that it was copied."""
-    async with source.begin() as connection:
+    async with for_writing(source).begin() as connection:
         if is_sqlite(source):
             found = "SELECT name FROM sqlite_master WHERE type = 'trigger' AND name LIKE 'copy!_%' ESCAPE '!'"
             for (name,) in (await connection.exec_driver_sql(found)).all():

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
 import typer
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from roomcast.components import open_storage
@@ -90,6 +91,8 @@ def copy(
             "Interrupted. Run the same command again to continue" + ("; --abort gives the copy up." if follow else ".")
         )
         raise
+    except DBAPIError as error:
+        raise WrongSetting(f"a database failed: {error.orig}. Run the same command again to continue") from None
     _say("Start the servers with the new ROOMCAST_DATABASE_URL and the same keys; see docs/backup.md.")
 
 

@@ -26,11 +26,17 @@ async def engine(url: str, pragmas: tuple[str, ...] = ()) -> AsyncIterator[Async
     made = create_async_engine(driver_url(url), poolclass=NullPool, hide_parameters=True)
     if made.dialect.name == "sqlite":
         event.listen(made.sync_engine, "connect", lambda connection, _: _set_up(connection, pragmas))
-        event.listen(made.sync_engine, "begin", lambda connection: connection.exec_driver_sql("BEGIN"))
+        event.listen(made.sync_engine, "begin", _begin)
     try:
         yield made
     finally:
         await made.dispose()
+
+
+def for_writing(source: AsyncEngine) -> AsyncEngine:
+    """The same engine with transactions that may read before they write. On SQLite they take the write lock first: one
+    that has read can no longer write once another process has."""
+    return source.execution_options(sqlite_begin="BEGIN IMMEDIATE")
 
 
 @asynccontextmanager
@@ -70,6 +76,10 @@ _OTHERS = (
     "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid() "
     "AND backend_type = 'client backend'"
 )
+
+
+def _begin(connection: sa.Connection) -> None:
+    connection.exec_driver_sql(connection.get_execution_options().get("sqlite_begin", "BEGIN"))
 
 
 def _set_up(connection: Any, pragmas: tuple[str, ...]) -> None:
