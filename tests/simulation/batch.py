@@ -53,6 +53,9 @@ class FakeWork:
         self.table, self.written, self.skips_locked_rooms = table, dict[int, int](), skips_locked_rooms
         self.began_at = asyncio.get_running_loop().time()
 
+    async def begin(self) -> None:
+        await asyncio.sleep(0)
+
 
 class FakeDatabase:
     """`core.db.Database`, as far as GroupCommit and CoalescingLoader use it. A key is unique."""
@@ -65,7 +68,9 @@ class FakeDatabase:
         self._table, self._faults = table, faults
 
     @asynccontextmanager
-    async def work(self, *, skips_locked_rooms: bool = False, traces: Sequence[str] = ()) -> AsyncIterator[FakeWork]:
+    async def work(
+        self, *, skips_locked_rooms: bool = False, traces: Sequence[str] = (), through_driver: bool = False
+    ) -> AsyncIterator[FakeWork]:
         """Raises OutcomeUnknown where the commit is not confirmed: it happened in some of these cases."""
         work = FakeWork(self._table, skips_locked_rooms=skips_locked_rooms)
         await asyncio.sleep(0)
