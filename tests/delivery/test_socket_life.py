@@ -75,7 +75,7 @@ async def test_an_expired_token_closes_with_4403_after_a_grace_period(make_app: 
 
 
 async def test_a_renewed_session_keeps_its_socket_and_streams(make_app: MakeApp) -> None:
-    app = await make_app(access_token_seconds=2)
+    app = await make_app(access_token_seconds=3)
     app.roomcast.sockets.timeouts = replace(QUICK, grace=0.5)
     async with await sign_up(app, "ann") as ann:
         room_id = await ann.create_room("den")
@@ -83,7 +83,7 @@ async def test_a_renewed_session_keeps_its_socket_and_streams(make_app: MakeApp)
             subscription = await connection.subscribe(ROOM_MESSAGES, roomId=room_id)
             for _ in range(4):
                 # Real time has to pass: more than the lifetime of a token and its grace period.
-                await asyncio.sleep(0.6)
+                await asyncio.sleep(0.9)
                 answer = await connection.execute(REFRESH, input={"refreshToken": ann.refresh_token})
                 ann.refresh_token = answer["data"]["refreshSession"]["tokens"]["refreshToken"]
             await connection.execute(SEND, input={"roomId": room_id, "body": "still there?"})

@@ -108,6 +108,7 @@ async def test_deliveries_and_commits_are_timed_and_answers_counted(app: Running
         for number in range(3):
             await ann.send(room, f"message {number}")
             await stream.next_event()
+        await ann.execute("{ rooms { nodes { id } } }")
         await ann.http.get("/nowhere")
         after = await read_metrics(ann)
 
