@@ -15,9 +15,10 @@ from hypothesis_graphql import nodes, queries
 from roomcast.api.context import Context
 from roomcast.api.execution.documents import RequestErrors
 from roomcast.api.execution.engine import Engine, execute, result_payload
+from roomcast.api.execution.plans.cache import PlanCache
 from roomcast.api.execution.requests import Request
 from roomcast.api.execution.room_renderer import RoomEventRenderer
-from roomcast.api.execution.viewer_fields import LIVE_CALLER
+from roomcast.api.execution.viewer_fields import LIVE_CALLER, ViewerFieldExecutor
 from roomcast.api.schema.root import build_schema
 from roomcast.api.schema.streams.events import ROOM_EVENT_TYPES
 from roomcast.core.errors import Forbidden
@@ -110,6 +111,7 @@ class RenderingComparison:
         request = Request(document)
         stream = Stream(self._start, kinds_of(document), has_control_events=False)
         renderer = RoomEventRenderer(self._engine, self._engine.operation(request), request, stream)
+        renderer._executor._plans = PlanCache(0)
         async with renderer.render(self._entries, replayed=False) as render_pass:
             payloads = await render_pass.payloads_for(self._viewers if renderer.is_personal else [None])
         return [list(payloads[viewer if renderer.is_personal else None]) for viewer in self._viewers]
@@ -170,3 +172,20 @@ async def test_group_rendering_equals_rendering_for_each_viewer(
         ], document
         compared += 1
     assert compared > CASES / 3
+
+
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+async def test_graphql_core_executes_viewer_fields_for_the_first_viewer_only(
+    ann: UserClient, bob: UserClient, cleo: UserClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    comparison = await RenderingComparison.of(ann.app, await create_busy_room(ann, bob, cleo), ann, bob, cleo)
+    expected, executed_for = await comparison.render_for_each(DOCUMENTS[0]), set[Any]()
+    execute_field = ViewerFieldExecutor.execute_field
+
+    def record_viewer(executor: ViewerFieldExecutor, *field: Any) -> Any:
+        executed_for.add(executor.context_value.viewer and executor.context_value.viewer.user_id)
+        return execute_field(executor, *field)
+
+    monkeypatch.setattr(ViewerFieldExecutor, "execute_field", record_viewer)
+    assert await comparison.render_for_group(DOCUMENTS[0]) == expected
+    assert executed_for == {None, local_id("user", ann.id)}

@@ -9,13 +9,13 @@ from typing import Any
 
 import orjson
 import pytest
-from graphql import GraphQLObjectType
+from graphql import GraphQLField, GraphQLObjectType
 from graphql.pyutils import Undefined
 from hypothesis import strategies as st
 
 from roomcast.api.context import Context
 from roomcast.api.execution.bounded_executor import BoundedExecutor
-from roomcast.api.execution.documents import RequestErrors
+from roomcast.api.execution.documents import RequestErrors, is_shared_field
 from roomcast.api.execution.engine import Engine, execute, result_payload
 from roomcast.api.execution.fast_resolvers import FunctionResolver
 from roomcast.api.execution.limits import DEFAULT_RESPONSE_BYTES
@@ -26,7 +26,8 @@ from roomcast.api.execution.viewer_fields import LIVE_CALLER
 from roomcast.api.schema.root import build_schema
 from roomcast.core.errors import Forbidden
 from tests.api_clients import UserClient
-from tests.delivery.test_viewer_fields import create_busy_room
+from tests.delivery.test_viewer_fields import DOCUMENTS as VIEWER_DOCUMENTS
+from tests.delivery.test_viewer_fields import RenderingComparison, create_busy_room
 from tests.edge.random_documents import CONDITIONS, finished, random_queries
 from tests.edge.test_fuzz import drawn
 
@@ -133,13 +134,15 @@ def broken(resolver: Any, change: Callable[[Any], Any]) -> Any:
     return lambda source, info, **arguments: changed(resolver(source, info, **arguments), change)
 
 
-def break_resolvers(monkeypatch: pytest.MonkeyPatch, random: Random) -> None:
-    """Give a twentieth of all fields a broken resolver."""
+def break_resolvers(
+    monkeypatch: pytest.MonkeyPatch, random: Random, is_broken: Callable[[GraphQLField], float] = lambda _: 0.05
+) -> None:
+    """Give fields a broken resolver with this probability."""
     schema = build_schema()._schema
     for type_ in schema.type_map.values():
         if isinstance(type_, GraphQLObjectType) and type_ is not schema.query_type and not type_.name.startswith("__"):
             for field in type_.fields.values():
-                if random.random() < 0.05:
+                if random.random() < is_broken(field):
                     monkeypatch.setattr(field, "resolve", broken(field.resolve, random.choice(ODD_VALUES)))
 
 
@@ -174,6 +177,22 @@ async def test_plans_complete_random_documents_to_the_same_bytes(
         assert comparable(by_plans) == comparable(by_graphql), document
         compared += 1
     assert compared > CASES / 3
+
+
+@on_sqlite
+async def test_plans_complete_broken_viewer_fields_to_the_same_bytes(
+    ann: UserClient, bob: UserClient, cleo: UserClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    room = await create_busy_room(ann, bob, cleo)
+    events = await RenderingComparison.of(ann.app, room, ann, bob, cleo)
+    for seed in range(CASES):
+        for document in VIEWER_DOCUMENTS[:3]:
+            with monkeypatch.context() as patched:
+                break_resolvers(patched, Random(seed), lambda field: 0.01 if is_shared_field(field) else 0.1)
+                for_each, for_group = await events.render_for_each(document), await events.render_for_group(document)
+            assert [[comparable(payload or b"{}") for payload in each] for each in for_group] == [
+                [comparable(payload or b"{}") for payload in each] for each in for_each
+            ], (seed, document)
 
 
 @on_sqlite

@@ -3,6 +3,8 @@
 All executions of one pass read one database snapshot. The shared part is executed without a viewer, so a field that is
 wrongly marked as shared raises there. If any field fails, in the shared part or for a viewer, that viewer's payload is
 executed again in full: graphql-core alone decides about errors and the nulls that they cause.
+
+graphql-core executes the fields of the first viewer. Plans complete those of all others, whose rows are there by then.
 """
 
 import asyncio
@@ -15,9 +17,12 @@ from graphql.execution.collect_fields import FieldDetailsList
 from graphql.pyutils import Path
 
 from roomcast.api.context import Backend, Caller, Context, PersonalReads, SharedContext
+from roomcast.api.execution.bounded_executor import FIELDS_BEFORE_YIELDING
 from roomcast.api.execution.documents import is_shared_field
 from roomcast.api.execution.engine import execute, raise_outage, result_payload
 from roomcast.api.execution.plans.executor import PlannedExecutor
+from roomcast.api.execution.plans.run import Complete, Pending, Plan, Run, close
+from roomcast.api.execution.plans.writer import FIELD_KEY
 from roomcast.api.loaders import AWAITABLE_TYPES, Maybe
 from roomcast.core.db import is_outage
 from roomcast.live.room_streams import AudienceMember
@@ -87,12 +92,14 @@ class ViewerFieldExecutor(PlannedExecutor):
 class SharedPart(NamedTuple):
     """The part of a payload that is the same for all viewers: its JSON, cut at the viewer fields.
 
-    `pieces` alternates JSON and the numbers of viewer fields. It is None if the shared part failed.
+    `pieces` alternates JSON and the numbers of viewer fields. It is None if the shared part failed. `plans`: of the
+    viewer fields, empty if one of them has none.
     """
 
     executor: ViewerFieldExecutor
     viewer_fields: Sequence[ViewerField]
     pieces: Sequence[bytes] | None
+    plans: Sequence[Plan] = ()
 
 
 class EventRenderPass:
@@ -141,7 +148,7 @@ class EventRenderPass:
             await self._context.reset_reads()
             raise
         size = len(self._roots)
-        return {member: payloads[number * size :][:size] for number, member in enumerate(audience)}
+        return {member: payloads[number * size : (number + 1) * size] for number, member in enumerate(audience)}
 
     async def _render_viewers(self, contexts: Sequence[Context]) -> list[bytes | None]:
         """The payloads for the first viewer, then for the second one, and so on.
@@ -155,10 +162,14 @@ class EventRenderPass:
             payloads = await self._fill_in_all([first])
             self._personal_reads = self._context.personal_reads(first.actor.user_id)
         await self._context.repeat_reads(self._personal_reads, [context.actor.user_id for context in contexts])
-        return payloads + await self._fill_in_all(contexts)
+        return payloads + await self._fill_in_all(contexts, by_plans=True)
 
-    async def _fill_in_all(self, contexts: Sequence[Context]) -> list[bytes | None]:
-        filled: list[Any] = [_fill_in(shared, context) for context in contexts for shared in self._shared_parts or ()]
+    async def _fill_in_all(self, contexts: Sequence[Context], *, by_plans: bool = False) -> list[bytes | None]:
+        filled: list[Any] = [
+            (by_plans and _fill_in_by_plans(shared, context)) or _fill_in(shared, context)
+            for context in contexts
+            for shared in self._shared_parts or ()
+        ]
         later = iter(await _gather(each for each in filled if isinstance(each, AWAITABLE_TYPES)))
         return [next(later) if isinstance(each, AWAITABLE_TYPES) else each for each in filled]
 
@@ -183,7 +194,40 @@ class EventRenderPass:
             return encoded
         pieces = encoded.split(PLACEHOLDER)
         # The odd pieces are the numbers of the fields, in the order of the JSON. It may differ from that of execution.
-        return SharedPart(executor, [viewer_fields[int(number)] for number in pieces[1::2]], pieces)
+        ordered = [viewer_fields[int(number)] for number in pieces[1::2]]
+        return SharedPart(executor, ordered, pieces, self._plans_of(ordered))
+
+    def _plans_of(self, viewer_fields: Sequence[ViewerField]) -> Sequence[Plan]:
+        """The plans of these fields, or nothing if graphql-core has to complete one of them.
+
+        A plan that calls general resolvers is not used: their `info` would need an executor for each viewer.
+        """
+        executor = self._executor.for_event(None, self._context)
+        executor._relevant_sub_fields = {}
+        plans = [executor.field_plan(field.parent, field.details) for field in viewer_fields]
+        usable = [plan for plan in plans if plan and plan.complete and not plan.fields]
+        return usable if len(usable) == len(plans) else ()
+
+
+def _fill_in_by_plans(shared: SharedPart | bytes | None, context: Context) -> bytes | None:
+    """The payload for this viewer. None if graphql-core has to complete it.
+
+    Each viewer has a run of their own: it keeps objects that it has completed, and it has the viewer's context.
+    """
+    if not isinstance(shared, SharedPart) or not shared.plans:
+        return None
+    run, pieces, pending = Run(shared.plans[0], shared.executor), list(shared.pieces or ()), list[Pending]()
+    run.context, run.max_fields = context, FIELDS_BEFORE_YIELDING
+    try:
+        for place, (plan, field) in enumerate(zip(shared.plans, shared.viewer_fields, strict=True)):
+            value = cast("Complete", plan.complete)(field.source, run, pending)[FIELD_KEY]
+            pieces[2 * place + 1] = orjson.dumps(value)
+    except Exception:  # graphql-core will raise it again
+        close(pending)
+        return None
+    close(pending)
+    payload = b"".join(pieces)
+    return None if pending or max(run.bytes, len(payload)) > shared.executor.max_bytes else payload
 
 
 def _fill_in(shared: SharedPart | bytes | None, context: Context) -> Maybe[bytes | None]:

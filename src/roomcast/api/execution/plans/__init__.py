@@ -5,6 +5,7 @@ value what kind of type it has. All of this is the same for each object of a pag
 of 50 messages it takes a seventh of the time of graphql-core's executor.
 
 - A plan begins where a root field returns an object, or each object of its list: `executor.PlannedExecutor`.
+  A field that was left out for each viewer to complete has a plan too.
 - A plan never reports an error. Whatever is unusual (an exception of a resolver, a null where none may be, a type that
   was not expected, more than `run.MAX_FIELDS` fields) ends it, and graphql-core completes the same value from the
   start. So errors, and the nulls that they cause, are always graphql-core's own, and resolvers below a root field may

@@ -1,6 +1,6 @@
 """An executor that completes the objects of root fields by plans."""
 
-from collections.abc import Hashable, Iterable
+from collections.abc import Callable, Hashable, Iterable
 from contextlib import suppress
 from typing import Any
 
@@ -11,7 +11,7 @@ from graphql.pyutils import Path
 from roomcast.api.execution.plans.cache import PlanCache
 from roomcast.api.execution.plans.omitting import OmittingExecutor
 from roomcast.api.execution.plans.run import Pending, Plan, Run, close
-from roomcast.api.execution.plans.writer import write_plan
+from roomcast.api.execution.plans.writer import write_field_plan, write_plan
 
 
 class PlannedExecutor(OmittingExecutor):
@@ -55,16 +55,26 @@ class PlannedExecutor(OmittingExecutor):
         value = super().complete_object_value(*completed)
         return await value if self.is_awaitable(value) else value
 
+    def field_plan(self, parent: GraphQLObjectType, details: FieldDetailsList) -> Plan | None:
+        """The plan of one field of an object that has been checked. None if it has none yet."""
+        return self._cached_plan("field", parent, details, write_field_plan)
+
     def _plan(self, type_: GraphQLObjectType, details: FieldDetailsList) -> Plan | None:
         """The plan of this selection. None if it has none yet."""
-        if self._plans is None or self.exceeded is not None or type_.name.startswith("__"):
+        if self.exceeded is not None or type_.name.startswith("__"):
+            return None
+        return self._cached_plan(self.leaves_out_fields, type_, details, write_plan)
+
+    def _cached_plan(
+        self, kind: Hashable, type_: GraphQLObjectType, details: FieldDetailsList, write: Callable[..., Plan]
+    ) -> Plan | None:
+        if self._plans is None:
             return None
         # The plan holds the nodes, so their ids are not used again while it is in the cache.
-        nodes = tuple(id(each.node) for each in details)
-        key = type_.name, nodes, self._conditions, self.leaves_out_fields
+        key = type_.name, tuple([id(each.node) for each in details]), self._conditions, kind
         plan = self._plans.get(key)
         if plan is None and self._plans.is_due(key):
-            plan = write_plan(self, type_, details)
+            plan = write(self, type_, details)
             self._plans.put(key, plan)
         return plan
 

@@ -60,6 +60,8 @@ MAX_PLANNED_FIELDS: Final = 400
 """Fields of a plan. A field of an interface counts once for each type that it may be. Limits the time of compiling to
 about ten milliseconds."""
 
+FIELD_KEY: Final = "value"
+
 NAME = re.compile(r"[_A-Za-z][_0-9A-Za-z]*")
 INT_TEST = "type({0}) is not int or not -2147483648 <= {0} <= 2147483647"
 
@@ -71,8 +73,18 @@ class Unplannable(Exception):
 def write_plan(executor: OmittingExecutor, type_: GraphQLObjectType, details: FieldDetailsList) -> Plan:
     """The plan of what one field selects of this type. It has no code if there can be none."""
     writer = PlanWriter(executor, type_)
+    return _written(writer, details, lambda: writer.object_function(type_, details))
+
+
+def write_field_plan(executor: OmittingExecutor, parent: GraphQLObjectType, details: FieldDetailsList) -> Plan:
+    """The plan of one field. `complete` gets its object, and returns a dictionary with the value under `FIELD_KEY`."""
+    writer = PlanWriter(executor, parent)
+    return _written(writer, details, lambda: writer.field_function(parent, details))
+
+
+def _written(writer: "PlanWriter", details: FieldDetailsList, write: Callable[[], str]) -> Plan:
     try:
-        name = writer.object_function(type_, details)
+        name = write()
         source = "\n".join(writer.lines)
         exec(compile(source, "<plan>", "exec"), writer.names)  # noqa: S102  # see the package for what it contains
     except Exception:  # also what graphql-core raises for the selection: it will raise it again
@@ -132,6 +144,17 @@ class PlanWriter:
         if code.is_flat and len(selected) > 1:
             self._flat.add(function)
         return function
+
+    def field_function(self, parent: GraphQLObjectType, details: FieldDetailsList) -> str:
+        """Write the function that completes one field of an object. Returns its name.
+
+        The object has been checked, and the field's name counted, where the field was left out.
+        """
+        if details[0].fragment_variable_values is not None:
+            raise Unplannable
+        code = ObjectCode(size=0)
+        self._add_field(code, parent, FIELD_KEY, details)
+        return self._define("field", "s", code.lines())
 
     def _add_field(self, code: "ObjectCode", type_: GraphQLObjectType, key: str, details: FieldDetailsList) -> None:
         name, value = details[0].node.name.value, self._name("v")
