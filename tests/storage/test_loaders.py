@@ -1,13 +1,14 @@
 """Waiters for a row do not depend on each other, and nothing is read after the end of an operation."""
 
 import asyncio
+import gc
 from collections.abc import AsyncIterator, Callable, Collection, Mapping
 from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
 
-from roomcast.api.loaders import Loader, map_maybe
+from roomcast.api.loaders import Loader, Mapped, Together, map_maybe
 from roomcast.core.db import Database, Snapshot
 from tests.running_app import RunningApp
 
@@ -43,6 +44,19 @@ async def test_every_waiter_gets_the_error(caplog: pytest.LogCaptureFixture) -> 
     asyncio.ensure_future(gone).cancel()
     results = await asyncio.gather(*others, return_exceptions=True)
     assert [str(each) for each in results] == ["no rows", "no rows"]
+    assert caplog.text == ""
+
+
+async def test_rows_that_nobody_awaits_any_more_are_not_logged(caplog: pytest.LogCaptureFixture) -> None:
+    def fail(_keys: object) -> Mapping[int, str]:
+        raise LookupError("no rows")
+
+    numbers, failing = loader(lambda keys: {key: str(key) for key in keys}), loader(fail)
+    assert await Mapped(Together([numbers.load(1), numbers.load(2)]), "".join) == "12"
+    assert Together([numbers.load(3), failing.load(3)]).cancel()
+    with pytest.raises(LookupError):
+        await Together([failing.load(1), failing.load(2)])
+    gc.collect()
     assert caplog.text == ""
 
 

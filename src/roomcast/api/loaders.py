@@ -40,6 +40,32 @@ class Mapped:
         return bool(self._value.cancel())
 
 
+class Together:
+    """An awaitable of several futures of rows. It needs no task, and may be left unawaited: Python would log an
+    `asyncio.gather` that is cancelled and that nobody awaits."""
+
+    __slots__ = ("_rows",)
+
+    def __init__(self, rows: Sequence[Any]) -> None:
+        self._rows = rows
+
+    def __await__(self) -> Generator[Any, None, list[Any]]:
+        found = []
+        try:
+            for row in self._rows:
+                found.append((yield from row.__await__()))
+        finally:
+            self.cancel()
+        return found
+
+    def cancel(self) -> bool:
+        """End waiting for the rows, as for a future."""
+        for row in self._rows:
+            if not row.cancel() and not row.cancelled():
+                row.exception()  # Python logs errors that nobody has asked for
+        return any(row.cancelled() for row in self._rows)
+
+
 AWAITABLE_TYPES = (CoroutineType, asyncio.Future, Mapped)
 """The only awaitables that resolvers return."""
 

@@ -1,6 +1,5 @@
 """GraphQL types of messages, reactions, threads, revisions and search results."""
 
-import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -11,7 +10,7 @@ import strawberry
 from roomcast.accounts import models as account_rows
 from roomcast.api.context import SHARED, Context, Info
 from roomcast.api.enums import describe_enum
-from roomcast.api.loaders import AWAITABLE_TYPES, Maybe, map_maybe
+from roomcast.api.loaders import AWAITABLE_TYPES, Mapped, Maybe, Together, map_maybe
 from roomcast.api.schema.accounts.types import User, UserConnection
 from roomcast.api.schema.connections import (
     After,
@@ -339,8 +338,7 @@ def _room_and_membership(context: Context, message: models.Message) -> Maybe[Roo
     room: Any = context.rooms.load_now(message.room_id)
     membership: Any = context.memberships.load_now((message.room_id, context.actor.user_id))
     if loading := [each for each in (room, membership) if isinstance(each, AWAITABLE_TYPES)]:
-        loaded: Maybe[Any] = asyncio.gather(*loading)
-        return map_maybe(loaded, lambda _: cast("Any", _room_and_membership(context, message)))
+        return Mapped(Together(loading), lambda _: cast("Any", _room_and_membership(context, message)))
     if room is None:
         raise NotFound("There is no such room.")
     return room, membership
