@@ -21,6 +21,8 @@ SETTINGS: Mapping[str, str] = {
     "idle_in_transaction_session_timeout": "10s",
     # Only from version 17 on. Nothing else ends a transaction whose client stops between preparing and executing.
     "transaction_timeout": "60s",
+    # Counts of unread messages are estimated to be dear and are cheap: compiling them took 0.6 s, running them 10 ms.
+    "jit": "off",
     # The server notices within about twenty seconds that a client has vanished without closing its connection.
     "client_connection_check_interval": "2s",
     "tcp_keepalives_idle": "5",
@@ -35,6 +37,7 @@ OF_TRANSACTIONS = (
     "statement_timeout",
     "idle_in_transaction_session_timeout",
     "transaction_timeout",
+    "jit",
 )
 """Those of the settings that each transaction sets for itself behind a pooler."""
 
