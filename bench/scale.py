@@ -18,8 +18,8 @@ CONNECT, RETURN = "connect and subscribe, one socket alone", "return of a socket
 SOCKET = "idle subscribed socket"
 
 FIGURES: Mapping[str, str] = {
-    DELIVERY: "fan-out to 3000",
-    SEND: "durable sends on SQLite, one hot room, CPU",
+    DELIVERY: "fan-out to 3000, CPU",
+    SEND: "durable sends on SQLite with the author in the payload, CPU",
     LONE_SEND: "a lone durable send on SQLite",
     PAGE: "page of 50 messages with author, avatar, reactions, reply over HTTP",
     ROOMS: "first 50 of 200 rooms with last message and unread counts over HTTP",

@@ -15,6 +15,7 @@ from bench import scale
 from bench.scale import DELIVERY, INSTALLATIONS, SEND, Installation
 from bench.table import Comparison
 
+RESULTS = (scale.SCALE.parents[1] / "bench" / "RESULTS.md").read_text()
 TEXT = scale.SCALE.read_text()
 COSTS = scale.unit_costs(TEXT)
 SENDS = 4_000
@@ -79,3 +80,8 @@ def test_processes_that_are_nearly_full_are_slow() -> None:
     loads = [replace(load, messages=load.messages * share * processes / load.cores(COSTS)) for share in (0.6, 0.95)]
     relaxed, full = (simulate(each, processes).p99_seconds for each in loads)
     assert full > 3 * relaxed
+
+
+@pytest.mark.parametrize("label", scale.FIGURES.values())
+def test_each_unit_has_one_row_in_the_results(label: str) -> None:
+    assert RESULTS.count(f"\n| {label}") == 1
