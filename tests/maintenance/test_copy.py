@@ -144,9 +144,10 @@ async def test_an_interrupted_copy_continues_and_no_server_starts_on_half_of_it(
     source, target = urls
     await fill(source, 40)
     program = (
-        "import os\n"
+        "import os, signal\n"
         "from roomcast.cli import main\n"
         "from roomcast.maintenance import rows\n"
+        "signal.signal(signal.SIGINT, signal.default_int_handler)\n"  # the tests may run in the background
         "rows.BATCH_ROWS, left, write = 7, 30, rows.write_rows\n"
         "async def write_rows(*arguments):\n"
         "    global left\n"
