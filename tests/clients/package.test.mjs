@@ -215,6 +215,16 @@ test("another user who signs in does not send what the former one has left", asy
   assert.equal(messages.find(({ body }) => body === "from bob").author.id, bob);
 });
 
+test("nothing is repeated any more when the client is closed", async (t) => {
+  const proxy = await startProxy(t);
+  const roomcast = await signUp(t, proxy.url, { retryMs: 3_600_000 });
+  proxy.isDown = true;
+  proxy.cut();
+  const loading = assert.rejects(roomcast.rooms(), { code: "CONNECTION_LOST" });
+  roomcast.close();
+  await loading;
+});
+
 test("a session that has ended is forgotten, and the room says why it stopped", async (t) => {
   const storage = memoryStorage();
   const roomcast = await signUp(t, server, { storage });

@@ -20,6 +20,7 @@ export class Outbox {
   readonly unsent = new Store<readonly UnsentMessage[]>([]);
   readonly #busyRooms = new Set<string>();
   readonly #closed = new AbortController();
+  #starts = 0;
 
   constructor(
     private readonly storage: Storage,
@@ -29,6 +30,7 @@ export class Outbox {
 
   /** Goes on with the messages that this user has left in the storage. Call it when the user has signed in. */
   start(userId: string): void {
+    this.#starts += 1;
     const stored = keysWithPrefix(this.storage, PREFIX).map((key) => readJson<UnsentMessage>(this.storage, key));
     const own = stored.filter((one) => one?.userId === userId) as UnsentMessage[];
     this.unsent.set(own.sort((one, other) => one.createdAt.localeCompare(other.createdAt)));
@@ -70,8 +72,11 @@ export class Outbox {
     if (this.#busyRooms.has(roomId)) return;
     this.#busyRooms.add(roomId);
     try {
-      let next = this.#next(roomId);
-      while (next && (await this.#deliver(next))) next = this.#next(roomId);
+      for (let next = this.#next(roomId); next !== undefined; next = this.#next(roomId)) {
+        const starts = this.#starts;
+        // Sending has stopped, unless somebody has signed in while it did.
+        if (!(await this.#deliver(next)) && this.#starts === starts) return;
+      }
     } finally {
       this.#busyRooms.delete(roomId);
     }

@@ -12,6 +12,7 @@ export function pauseMs(attempt: number, atLeastMs = 0): number {
 
 /** Ends early when the browser is online again, or the signal is aborted. */
 export function wait(ms: number, signal?: AbortSignal): Promise<void> {
+  if (signal?.aborted) return Promise.resolve();
   return new Promise((resolve) => {
     const timer = setTimeout(finish, ms);
     function finish() {
@@ -25,8 +26,15 @@ export function wait(ms: number, signal?: AbortSignal): Promise<void> {
   });
 }
 
-/** Repeats a request while its error is retryable, until `limitMs` are over. Throws the last RoomcastError. */
-export async function repeatUntilAnswered<Answer>(request: () => Promise<Answer>, limitMs: number): Promise<Answer> {
+/**
+ * Repeats a request while its error is retryable, until `limitMs` are over or the signal is aborted. Throws the last
+ * RoomcastError.
+ */
+export async function repeatUntilAnswered<Answer>(
+  request: () => Promise<Answer>,
+  limitMs: number,
+  signal: AbortSignal,
+): Promise<Answer> {
   const end = Date.now() + limitMs;
   for (let attempt = 0; ; attempt++) {
     try {
@@ -34,8 +42,8 @@ export async function repeatUntilAnswered<Answer>(request: () => Promise<Answer>
     } catch (error) {
       if (!(error instanceof RoomcastError) || !error.isRetryable) throw error;
       const ms = pauseMs(attempt, error.retryAfterMs);
-      if (Date.now() + ms > end) throw error;
-      await wait(ms);
+      if (Date.now() + ms > end || signal.aborted) throw error;
+      await wait(ms, signal);
     }
   }
 }

@@ -69,6 +69,7 @@ export class Roomcast {
   readonly #tokens: Tokens;
   readonly #timeoutMs: number;
   readonly #retryMs: number;
+  readonly #closed = new AbortController();
   readonly #sentListeners = new Map<string, Set<SentListener>>();
 
   constructor({ url, token, storage, webSocketImpl, timeoutMs = 20_000, retryMs = 60_000 }: RoomcastOptions) {
@@ -114,13 +115,15 @@ export class Roomcast {
           };
     return new GivenTokens(give, async (accessToken) => {
       const request = () => this.#post<{ viewer: { user: { id: string } } | null }>(VIEWER, {}, accessToken);
-      const { viewer } = await repeatUntilAnswered(request, this.#retryMs);
+      const { viewer } = await repeatUntilAnswered(request, this.#retryMs, this.#closed.signal);
       if (!viewer) throw new RoomcastError("UNAUTHENTICATED", "The token that was given is not of a user.");
       return viewer.user.id;
     });
   }
 
+  /** Ends all streams, and repeats no request any more. What has been sent is not taken back. */
   close(): void {
+    this.#closed.abort();
     this.outbox.close();
     this.#tokens.close();
     Promise.resolve(this.socket.client.dispose()).catch(() => undefined); // it was connecting, in vain
@@ -236,17 +239,31 @@ export class Roomcast {
     variables: Variables = {},
     { isRepeatable = false }: ExecuteOptions = {},
   ): Promise<Data> {
-    return repeatUntilAnswered(() => this.#attempt<Data>(query, variables), isRepeatable ? this.#retryMs : 0);
+    const userId = this.session.get()?.userId;
+    const limitMs = isRepeatable ? this.#retryMs : 0;
+    return repeatUntilAnswered(() => this.#attempt<Data>(query, variables, userId), limitMs, this.#closed.signal);
   }
 
-  async #attempt<Data>(query: string, variables: Variables): Promise<Data> {
+  /** `userId`: who has to be signed in. A request is repeated with another token only for the same user. */
+  async #attempt<Data>(query: string, variables: Variables, userId?: string): Promise<Data> {
     const token = await this.#tokens.accessToken();
+    const wanted = userId ?? this.session.get()?.userId;
+    this.#checkUser(wanted);
     try {
       return await this.#post<Data>(query, variables, token);
     } catch (error) {
-      if (!(error instanceof RoomcastError) || error.code !== "TOKEN_EXPIRED") throw error; // else nothing was executed
+      const code = error instanceof RoomcastError ? error.code : "";
+      const isOfFormerSession = code === "UNAUTHENTICATED" && this.session.get() !== null;
+      if (code !== "TOKEN_EXPIRED" && !isOfFormerSession) throw error; // else nothing was executed
     }
-    return this.#post<Data>(query, variables, await this.#tokens.accessToken(token));
+    const renewed = await this.#tokens.accessToken(token);
+    this.#checkUser(wanted);
+    return this.#post<Data>(query, variables, renewed);
+  }
+
+  #checkUser(userId: string | undefined): void {
+    if (this.session.get()?.userId !== userId)
+      throw new RoomcastError("UNAUTHENTICATED", "Another user has signed in meanwhile.");
   }
 
   async #post<Data>(query: string, variables: Variables, token: string): Promise<Data> {
@@ -261,13 +278,13 @@ export class Roomcast {
 
   #anonymous<Data>(query: string, input: Variables, retryMs: number): Promise<Data> {
     const request = () => post<Data>(`${this.url}/graphql`, query, { input }, null, this.#timeoutMs);
-    return repeatUntilAnswered(request, retryMs);
+    return repeatUntilAnswered(request, retryMs, this.#closed.signal);
   }
 
-  async #send({ id, userId, roomId, body, replyToId, threadRootId, attachmentIds }: UnsentMessage): Promise<Message> {
-    if (this.session.get()?.userId !== userId)
-      throw new RoomcastError("UNAUTHENTICATED", "Another user has signed in meanwhile.");
+  async #send(unsent: UnsentMessage): Promise<Message> {
+    const { id, userId, roomId, body, replyToId, threadRootId, attachmentIds } = unsent;
     const input = { roomId, body, replyToId, threadRootId, clientMessageId: id.slice("msg_".length), attachmentIds };
-    return (await this.execute<{ sendMessage: { message: Message } }>(SEND_MESSAGE, { input })).sendMessage.message;
+    const answer = await this.#attempt<{ sendMessage: { message: Message } }>(SEND_MESSAGE, { input }, userId);
+    return answer.sendMessage.message;
   }
 }
