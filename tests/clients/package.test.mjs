@@ -172,6 +172,16 @@ test("tokens are renewed once for all requests that wait", async (t) => {
   assert.notEqual(next.session.get().refreshToken, before.refreshToken);
 });
 
+test("a device whose clock is wrong uses a token until the server refuses it", async (t) => {
+  const clock = t.mock.method(Date, "now", () => new Date().getTime() + 86_400_000);
+  const roomcast = await signUp(t);
+  const before = roomcast.session.get().accessToken;
+  await roomcast.rooms();
+  await roomcast.rooms();
+  assert.equal(roomcast.session.get().accessToken, before);
+  clock.mock.restore();
+});
+
 test("a program may give the tokens itself", async (t) => {
   const ann = await signUp(t);
   const { id } = await ann.createRoom(`den ${Date.now()}`);

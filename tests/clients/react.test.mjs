@@ -135,6 +135,17 @@ test("rooms, unread counts, presence, typing and the session follow what others 
   await view.shown(({ session }) => session.session === null);
 });
 
+test("another user who signs in sees their own rooms", async (t) => {
+  const ann = await signUp(t);
+  await ann.createRoom(`den ${Date.now()}`);
+  const view = render(t, ann, () => ({ rooms: useRooms(), session: useSession() }));
+  const { session } = await view.shown(({ rooms }) => rooms?.length === 1);
+  await session.logout();
+  await view.shown(({ rooms, session }) => rooms === null && session.session === null);
+  await session.signup(`react${Date.now() % 1e9}-${++users}`, "a good long pass phrase");
+  await view.shown(({ rooms }) => rooms?.length === 0);
+});
+
 test("an upload tells its result and its refusal", async (t) => {
   const roomcast = await signUp(t);
   const view = render(t, roomcast, () => useUpload());

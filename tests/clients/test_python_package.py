@@ -11,7 +11,7 @@ import sysconfig
 from asyncio.subprocess import Process
 from collections.abc import AsyncIterator
 from contextlib import aclosing, asynccontextmanager
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta, tzinfo
 from pathlib import Path
 from uuid import uuid4
 
@@ -242,6 +242,23 @@ async def test_tokens_are_renewed_once_for_all_that_wait_and_given_to_the_progra
     async with Roomcast(app.url, tokens=expired, on_tokens=stored.append) as roomcast:
         assert await asyncio.gather(*(roomcast.viewer() for _ in range(10))) == [ann] * 10
     assert len(stored) == 2
+
+
+async def test_a_machine_whose_clock_is_wrong_uses_a_token_until_the_server_refuses_it(
+    app: RunningApp, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Tomorrow(datetime):
+        @classmethod
+        def now(cls, tz: tzinfo | None = None) -> datetime:  # type: ignore[override]
+            return datetime.now(tz) + timedelta(days=1)
+
+    monkeypatch.setattr("roomcast_client.session.datetime", Tomorrow)
+    stored: list[Tokens] = []
+    async with Roomcast(app.url, on_tokens=stored.append) as roomcast:
+        await roomcast.signup("ann", PASSWORD)
+        await roomcast.viewer()
+        await roomcast.viewer()
+    assert len(stored) == 1
 
 
 async def test_a_session_that_has_ended_asks_for_a_new_sign_in(ann: UserClient) -> None:

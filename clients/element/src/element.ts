@@ -61,6 +61,7 @@ export class RoomcastRoom extends HTMLElement {
       () => void this.#open?.typing.set(this.#input.value !== "").catch(() => undefined),
     );
     this.#list.addEventListener("scroll", () => this.#onScroll());
+    this.addEventListener("focusin", () => this.#markReadAtEnd());
     this.attachShadow({ mode: "open" }).append(element("style", {}, style), this.#list, this.#status, form);
   }
 
@@ -140,10 +141,17 @@ export class RoomcastRoom extends HTMLElement {
     const ids = new Set([...messages, ...unsent].map(({ id }) => id));
     for (const id of this.#rows.keys()) if (!ids.has(id)) this.#rows.delete(id);
     const isOlderPage = first !== null && rows.length > 0 && rows[0] !== first && rows.includes(first as HTMLLIElement);
-    list.replaceChildren(...rows);
+    showRows(list, rows);
     if (isAtEnd) list.scrollTop = list.scrollHeight;
     else if (isOlderPage) list.scrollTop = list.scrollHeight - fromEnd;
-    if (isAtEnd && document.hasFocus()) void room.markRead().catch(() => undefined);
+    this.#markReadAtEnd();
+  }
+
+  /** What the reader has seen: the list is at its end, and the page has the focus. */
+  #markReadAtEnd(): void {
+    const { scrollHeight, scrollTop, clientHeight } = this.#list;
+    const isSeen = scrollHeight - scrollTop - clientHeight < NEAR && document.hasFocus();
+    if (isSeen) void this.#open?.room.markRead().catch(() => undefined); // the next message tries again
   }
 
   #row(shown: Message | UnsentMessage): HTMLLIElement {
@@ -180,7 +188,19 @@ export class RoomcastRoom extends HTMLElement {
 
   #onScroll(): void {
     const { room } = this.#open ?? {};
-    if (room && this.#list.scrollTop < NEAR) void room.loadOlder().catch(() => undefined);
+    if (room && this.#list.scrollTop < NEAR) void room.loadOlder().catch(() => undefined); // so does the next scroll
+    this.#markReadAtEnd();
+  }
+}
+
+/** Moves no row that stays, so that selected text and the position of the list stay, too. */
+function showRows(list: HTMLOListElement, rows: readonly HTMLLIElement[]): void {
+  const wanted = new Set<Element>(rows);
+  for (const row of [...list.children]) if (!wanted.has(row)) row.remove();
+  let place = list.firstElementChild;
+  for (const row of rows) {
+    if (row === place) place = place.nextElementSibling;
+    else list.insertBefore(row, place);
   }
 }
 

@@ -39,6 +39,7 @@ function readAnswer<Data>(status: number, text: string): Data {
   let answer: { data?: Record<string, unknown> | null; errors?: ResponseError[] };
   try {
     answer = JSON.parse(text) as typeof answer;
+    if (typeof answer !== "object" || answer === null) throw new SyntaxError(text);
   } catch {
     // A proxy has answered, and not the server.
     const isRetryable = status === 408 || status === 429 || status >= 500;

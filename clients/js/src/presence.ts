@@ -1,5 +1,6 @@
 /** Who is there in a room. Passing signals: nothing is stored. */
 import { PRESENCE, type PresentUser } from "./documents.js";
+import { keepSubscribed } from "./keep.js";
 import type { Roomcast } from "./roomcast.js";
 import { Store } from "./store.js";
 
@@ -13,13 +14,11 @@ export class Presence {
   readonly close: () => void;
 
   constructor(roomcast: Roomcast, roomId: string) {
-    this.close = roomcast.socket.client.subscribe<PresenceChange>(
+    this.close = keepSubscribed<PresenceChange>(
+      roomcast.socket.client,
       { query: PRESENCE, variables: { roomId } },
-      {
-        next: ({ data }) => data && this.#apply(data.presence),
-        error: () => this.users.set([]),
-        complete: () => this.users.set([]),
-      },
+      ({ presence }) => this.#apply(presence),
+      () => this.users.set([]),
     );
   }
 

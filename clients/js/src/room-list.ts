@@ -1,5 +1,6 @@
 /** The rooms of the user with their unread counts, the most recently active first. */
 import { INBOX_EVENTS, type InboxEvent, type RoomSummary, type RoomUnread } from "./documents.js";
+import { keepSubscribed } from "./keep.js";
 import type { Roomcast } from "./roomcast.js";
 import { pauseMs, wait } from "./retry.js";
 import { Store } from "./store.js";
@@ -15,13 +16,11 @@ export class RoomList {
   #changesSinceLoad: Change[] | null = null;
 
   constructor(private readonly roomcast: Roomcast) {
-    this.#end = roomcast.socket.client.subscribe<{ inboxEvents: InboxEvent }>(
+    this.#end = keepSubscribed<{ inboxEvents: InboxEvent }>(
+      roomcast.socket.client,
       { query: INBOX_EVENTS },
-      {
-        next: ({ data }) => data && this.#onEvent(data.inboxEvents),
-        error: () => undefined, // the session has ended: `Roomcast.session` says so
-        complete: () => undefined,
-      },
+      ({ inboxEvents }) => this.#onEvent(inboxEvents),
+      () => undefined, // the session has ended: `Roomcast.session` says so
     );
   }
 

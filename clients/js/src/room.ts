@@ -1,10 +1,12 @@
 /** An open room or thread: history, live events, older pages, and messages that are sent once. */
 import { MARK_READ, MESSAGES, ROOM_EVENTS, type MessagePage, type RoomEvent } from "./documents.js";
-import { connectionLost, fromResponse, RoomcastError, type ResponseError } from "./errors.js";
+import { fromResponse, RoomcastError, type ResponseError } from "./errors.js";
 import type { Roomcast } from "./roomcast.js";
 import { pauseMs, wait } from "./retry.js";
+import { subscriptionError } from "./socket.js";
 import { Store } from "./store.js";
 import { emptyTimeline, reduce, type Timeline, type TimelineAction } from "./timeline.js";
+import { uuid } from "./uuid.js";
 
 export interface OpenRoomOptions {
   /** The id of the message whose thread is opened. */
@@ -33,7 +35,10 @@ export class OpenRoom {
   readonly #closed = new AbortController();
   readonly #threadRootId: string | null;
   readonly #pageSize: number;
-  #loading: Promise<void> = Promise.resolve();
+  #loading: Promise<void> | null = null;
+  /** The position of the stream; null when the history has to be loaded first. */
+  #after: string | null = null;
+  #attempt = 0;
   #markedSeq = 0;
 
   constructor(
@@ -64,7 +69,7 @@ export class OpenRoom {
 
   /** Shows the message at once, and sends it until the server has it. Returns the id that the message will have. */
   send(body: string, { replyToId, attachmentIds = [] }: SendOptions = {}): string {
-    const id = `msg_${crypto.randomUUID()}`;
+    const id = `msg_${uuid()}`;
     const userId = this.roomcast.session.get()?.userId;
     if (userId === undefined) throw new RoomcastError("UNAUTHENTICATED", "There is no session: sign in first.");
     this.roomcast.outbox.add({
@@ -81,22 +86,22 @@ export class OpenRoom {
     return id;
   }
 
-  /** Loads the page before the first message. Does nothing at the beginning of the history. */
+  /** Loads the page before the first message. Does nothing at the beginning of the history, or while one is loading. */
   async loadOlder(): Promise<void> {
-    this.#loading = this.#loading.then(async () => {
-      const { before } = this.timeline.get();
-      if (before === null) return;
-      this.#dispatch({ type: "pageRequested" });
-      try {
-        this.#dispatch({ type: "older", page: await this.#page(before) });
-      } catch (error) {
-        this.#dispatch({ type: "pageFailed" });
-        throw error;
-      }
-    });
-    const loading = this.#loading;
-    this.#loading = loading.catch(() => undefined); // the next call tries again
-    return loading;
+    this.#loading ??= this.#loadOlder().finally(() => (this.#loading = null));
+    return this.#loading;
+  }
+
+  async #loadOlder(): Promise<void> {
+    const { before } = this.timeline.get();
+    if (before === null) return;
+    this.#dispatch({ type: "pageRequested" });
+    try {
+      this.#dispatch({ type: "older", page: await this.#page(before), before });
+    } catch (error) {
+      this.#dispatch({ type: "pageFailed" });
+      throw error;
+    }
   }
 
   /** Marks all that is loaded as read. Call it when the user has seen the newest message. */
@@ -117,42 +122,50 @@ export class OpenRoom {
   // ---------------------------------------------------------------- history, then live
 
   async #follow(): Promise<void> {
-    for (let attempt = 0; !this.#closed.signal.aborted; attempt++) {
+    while (!this.#closed.signal.aborted) {
+      let atLeastMs: number | undefined;
       try {
-        const page = await this.#page(null);
-        if (this.#closed.signal.aborted) return;
-        this.#dispatch({ type: "newest", page });
-        this.#dispatch({ type: "unsent", unsent: this.#unsent() });
-        this.isLoaded.set(true);
-        this.error.set(null);
-        attempt = 0;
-        if (await this.#read(page.streamCursor)) return;
-      } catch (error) {
-        const refusal = error instanceof RoomcastError ? error : connectionLost(error);
-        if (!refusal.isRetryable) return this.error.set(refusal);
-        await wait(pauseMs(attempt, refusal.retryAfterMs), this.#closed.signal);
+        if (this.#after === null) await this.#loadNewest();
+        await this.#read();
+        if (this.timeline.get().endReason !== null) return;
+      } catch (caught) {
+        const error = subscriptionError(caught);
+        if (!error.isRetryable) return this.error.set(error);
+        atLeastMs = error.retryAfterMs;
       }
+      await wait(pauseMs(this.#attempt++, atLeastMs), this.#closed.signal);
     }
   }
 
-  /** Reads the stream. Resolves to false when the history has to be loaded again, to true when the stream is over. */
-  async #read(after: string): Promise<boolean> {
-    const payload = { query: ROOM_EVENTS, variables: { roomId: this.roomId, after } };
+  async #loadNewest(): Promise<void> {
+    const page = await this.#page(null);
+    this.#after = page.streamCursor;
+    this.#dispatch({ type: "newest", page });
+    this.#dispatch({ type: "unsent", unsent: this.#unsent() });
+    this.isLoaded.set(true);
+  }
+
+  /** Reads the stream until it ends. `#after` is null then if the history has to be loaded again. */
+  async #read(): Promise<void> {
+    const payload = { query: ROOM_EVENTS, variables: { roomId: this.roomId, after: this.#after } };
     const results = this.roomcast.socket.client.iterate<{ roomEvents: RoomEvent }>(payload);
     const end = () => void results.return?.();
     this.#closed.signal.addEventListener("abort", end);
+    if (this.#closed.signal.aborted) end();
     try {
       for await (const { data, errors } of results) {
         if (errors?.[0]) throw fromResponse(errors[0] as ResponseError);
-        const event = data?.roomEvents;
-        if (!event) continue;
-        if (event.__typename === "StreamReady" && !event.recovered) return false;
+        if (!data) continue;
+        const event = data.roomEvents;
+        this.#attempt = 0;
+        this.#after = event.cursor;
+        if (event.__typename === "StreamReady" && !event.recovered) {
+          this.#after = null;
+          return;
+        }
         this.#dispatch({ type: "event", event });
         for (const listener of [...this.#listeners]) listener(event);
       }
-      return true;
-    } catch (error) {
-      throw Array.isArray(error) ? fromResponse(error[0] as ResponseError) : error;
     } finally {
       this.#closed.signal.removeEventListener("abort", end);
       end();

@@ -28,6 +28,7 @@ import type { UnsentMessage } from "./timeline.js";
 import { GivenTokens, TokenStore, type GiveToken, type Session, type TokenPair, type Tokens } from "./tokens.js";
 import { Typing } from "./typing.js";
 import { upload, type UploadOptions } from "./upload.js";
+import { uuid } from "./uuid.js";
 
 export interface RoomcastOptions {
   /** The address of the server, for example `https://chat.example.org`. In a page of the server: `location.origin`. */
@@ -62,7 +63,9 @@ export function createRoomcast(options: RoomcastOptions): Roomcast {
 /** All methods throw RoomcastError when the server refuses. Close it when it is not used any more. */
 export class Roomcast {
   readonly url: string;
-  /** Null without a session, and when it has ended. */
+  /** Whether this client signs in by itself; false if it was given tokens. */
+  readonly canSignIn: boolean;
+  /** Null without a session, and when it has ended. With given tokens: null until the first one has come. */
   readonly session: Store<Session | null>;
   readonly socket: Socket;
   readonly outbox: Outbox;
@@ -78,6 +81,7 @@ export class Roomcast {
     this.#retryMs = retryMs;
     const stored = storage ?? globalThis.localStorage ?? memoryStorage();
     this.#tokens = token === undefined ? this.#storedTokens(stored) : this.#givenTokens(token);
+    this.canSignIn = token === undefined;
     this.session = this.#tokens.session;
     const socketUrl = `${this.url.replace(/^http/, "ws")}/graphql`;
     this.socket = openSocket(socketUrl, this.#tokens, webSocketImpl ? { webSocketImpl } : {});
@@ -183,7 +187,7 @@ export class Roomcast {
 
   /** `more`: the other fields of `CreateRoomInput`. */
   async createRoom(name: string, more: Variables = {}): Promise<RoomSummary> {
-    const input = { name, idempotencyKey: crypto.randomUUID(), ...more };
+    const input = { name, idempotencyKey: uuid(), ...more };
     const options = { isRepeatable: true };
     return (await this.execute<{ createRoom: { room: RoomSummary } }>(CREATE_ROOM, { input }, options)).createRoom.room;
   }

@@ -1,6 +1,6 @@
 /** One socket (graphql-transport-ws) whose subscriptions resume, each from the newest cursor that it has received. */
 import { createClient, type Client, type ClientOptions, type SubscribePayload } from "graphql-ws";
-import { RoomcastError } from "./errors.js";
+import { connectionLost, fromResponse, RoomcastError, type ResponseError } from "./errors.js";
 import { pauseMs, wait } from "./retry.js";
 import { Store } from "./store.js";
 import type { Tokens } from "./tokens.js";
@@ -14,6 +14,8 @@ export interface Socket {
   readonly connection: Store<ConnectionState>;
 }
 
+/** This side has closed the socket: no subscription needs it. */
+const NORMAL_CLOSURE = 1000;
 const TOKEN_EXPIRED = 4403;
 const NOT_SIGNED_IN = 4401;
 const FATAL = new Set([4400, 4406, 4409, 4429]);
@@ -21,6 +23,8 @@ const FATAL = new Set([4400, 4406, 4409, 4429]);
 const HEARTBEAT_MS = 10_000;
 
 export function openSocket(url: string, tokens: Tokens, options: Partial<ClientOptions> = {}): Socket {
+  if (!options.webSocketImpl && typeof WebSocket === "undefined")
+    throw new TypeError("There is no WebSocket here (Node before 22): install `ws`, and pass it as `webSocketImpl`.");
   const connection = new Store<ConnectionState>("closed");
   /** By the id of an operation: takes the newest cursor. */
   const positions = new Map<string, (cursor: string) => void>();
@@ -50,8 +54,9 @@ export function openSocket(url: string, tokens: Tokens, options: Partial<ClientO
         const { code } = event as { code?: number };
         clearTimeout(pongTimer);
         refused = code === TOKEN_EXPIRED ? used : undefined;
-        if (code === NOT_SIGNED_IN) tokens.clear();
-        connection.set(code !== undefined && FATAL.has(code) ? "failed" : "closed");
+        // Not if somebody has signed in meanwhile.
+        if (code === NOT_SIGNED_IN && tokens.session.get()?.accessToken === used) tokens.clear();
+        connection.set(stateAfter(code));
       },
       ping: (isReceived, payload) => {
         if (!isReceived) pongTimer = setTimeout(() => client.terminate(), HEARTBEAT_MS / 2);
@@ -107,8 +112,23 @@ export function openSocket(url: string, tokens: Tokens, options: Partial<ClientO
   return { client: { ...client, subscribe, iterate }, connection };
 }
 
+function stateAfter(code: number | undefined): ConnectionState {
+  if (code === NORMAL_CLOSURE || code === NOT_SIGNED_IN) return "closed";
+  return code !== undefined && FATAL.has(code) ? "failed" : "reconnecting";
+}
+
 function resumes({ query }: SubscribePayload): boolean {
   return /\broom(Messages|Events)\b/.test(query);
+}
+
+/** The error that a subscription has ended with: errors of the server, or the event that closed the socket. */
+export function subscriptionError(error: unknown): RoomcastError {
+  if (Array.isArray(error)) return fromResponse(error[0] as ResponseError);
+  if (error instanceof RoomcastError) return error;
+  const { code, reason } = (error ?? {}) as { code?: number; reason?: string };
+  if (code !== undefined && FATAL.has(code))
+    return new RoomcastError("BAD_USER_INPUT", `The socket was closed: ${reason}`);
+  return connectionLost(error);
 }
 
 /** Throws for a document that could not resume: the first lost connection would lose messages without a word. */

@@ -38,8 +38,10 @@ export interface Timeline {
 export type TimelineAction =
   | { type: "pageRequested" }
   | { type: "pageFailed" }
-  /** `newest` replaces all messages. `older` comes before them. */
-  | { type: "newest" | "older"; page: MessagePage }
+  /** Replaces all messages. */
+  | { type: "newest"; page: MessagePage }
+  /** Comes before them. `before`: what it was asked for with. */
+  | { type: "older"; page: MessagePage; before: string }
   | { type: "event"; event: RoomEvent }
   /** A mutation of this device has returned a message. */
   | { type: "message"; message: Message }
@@ -56,8 +58,11 @@ export function reduce(timeline: Timeline, action: TimelineAction): Timeline {
     case "pageFailed":
       return { ...timeline, eventsSinceRequest: null };
     case "newest":
+      return addPage(timeline, action.page, []);
     case "older":
-      return addPage(timeline, action.type, action.page);
+      // The messages have been replaced meanwhile: the page may not be next to them any more.
+      if (action.before !== timeline.before) return { ...timeline, eventsSinceRequest: null };
+      return addPage(timeline, action.page, timeline.messages);
     case "event":
       return addEvent(timeline, action.event);
     case "message":
@@ -67,8 +72,7 @@ export function reduce(timeline: Timeline, action: TimelineAction): Timeline {
   }
 }
 
-function addPage(timeline: Timeline, type: "newest" | "older", page: MessagePage): Timeline {
-  const kept = type === "newest" ? [] : timeline.messages;
+function addPage(timeline: Timeline, page: MessagePage, kept: readonly Message[]): Timeline {
   const known = new Set(kept.map(({ id }) => id));
   const messages = [...page.nodes.filter(({ id }) => !known.has(id)), ...kept];
   const before = page.pageInfo.hasPreviousPage ? page.pageInfo.startCursor : null;

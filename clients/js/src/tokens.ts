@@ -65,9 +65,10 @@ export class TokenStore implements Tokens {
   };
 
   store(userId: string, { accessToken, accessTokenExpiresAt, refreshToken }: TokenPair): void {
-    // By this device's clock, which may be wrong by hours: only the lifetime counts.
-    const lifetimeMs = Math.max(0, Date.parse(accessTokenExpiresAt) - Date.now());
-    const session = { userId, accessToken, refreshToken, renewAt: Date.now() + lifetimeMs * RENEW_AT_SHARE };
+    const lifetimeMs = Date.parse(accessTokenExpiresAt) - Date.now();
+    // A new token that seems to have expired: this device's clock is wrong. Then the server says when it has.
+    const renewAt = lifetimeMs > 0 ? Date.now() + lifetimeMs * RENEW_AT_SHARE : Number.MAX_SAFE_INTEGER;
+    const session = { userId, accessToken, refreshToken, renewAt };
     this.storage.setItem(KEY, JSON.stringify(session));
     this.session.set(session);
   }

@@ -1,5 +1,6 @@
 /** Who else is typing in a room. Passing signals: nothing is stored, and a lost one is replaced by the next. */
 import { SET_TYPING, TYPING, type User } from "./documents.js";
+import { keepSubscribed } from "./keep.js";
 import type { Roomcast } from "./roomcast.js";
 import { Store } from "./store.js";
 
@@ -16,13 +17,11 @@ export class Typing {
     private readonly roomcast: Roomcast,
     private readonly roomId: string,
   ) {
-    this.#end = roomcast.socket.client.subscribe<{ typing: { users: User[]; expiresInMs: number } }>(
+    this.#end = keepSubscribed<{ typing: { users: User[]; expiresInMs: number } }>(
+      roomcast.socket.client,
       { query: TYPING, variables: { roomId } },
-      {
-        next: ({ data }) => data && this.#show(data.typing.users, data.typing.expiresInMs),
-        error: () => this.#show([], 0),
-        complete: () => this.#show([], 0),
-      },
+      ({ typing }) => this.#show(typing.users, typing.expiresInMs),
+      () => this.#show([], 0),
     );
   }
 

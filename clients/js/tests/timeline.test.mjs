@@ -73,11 +73,11 @@ test("2,000 random histories end with the state of the server", () => {
       timeline = reduce(timeline, { type: "event", event });
       if (random() < 0.2) timeline = reduce(timeline, { type: "event", event }); // events may be applied twice
       if (older !== null && random() < 0.4) {
-        timeline = reduce(timeline, { type: "older", page: older });
+        timeline = reduce(timeline, { type: "older", page: older, before: timeline.before });
         older = null;
       }
     }
-    if (older !== null) timeline = reduce(timeline, { type: "older", page: older });
+    if (older !== null) timeline = reduce(timeline, { type: "older", page: older, before: timeline.before });
     const expected = room.page(timeline.messages.length).nodes;
     assert.deepEqual(timeline.messages, expected, `seed ${seed}`);
   }
@@ -91,4 +91,18 @@ test("a message that was sent takes the place of its unsent one", () => {
   assert.deepEqual([timeline.messages.length, timeline.unsent.length], [1, 0]);
   timeline = reduce(timeline, { type: "unsent", unsent });
   assert.equal(timeline.unsent.length, 0);
+});
+
+test("an older page that arrives after the messages were replaced is not added", () => {
+  const random = randomNumbers(1);
+  const room = new Room(random);
+  while (room.page(30).nodes.length < 30) room.change();
+  let timeline = reduce(emptyTimeline(), { type: "newest", page: room.page(4) });
+  const before = timeline.before;
+  timeline = reduce(timeline, { type: "pageRequested" });
+  const older = room.page(3, Number(before));
+  while (room.page(60).nodes.length < 60) room.change();
+  timeline = reduce(timeline, { type: "newest", page: room.page(4) });
+  timeline = reduce(timeline, { type: "older", page: older, before });
+  assert.deepEqual(timeline.messages, room.page(4).nodes);
 });

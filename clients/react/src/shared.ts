@@ -38,17 +38,24 @@ export function useRoomcast(): Roomcast {
   return roomcast;
 }
 
-/** What `open` returns, shared by all components with this key; null before the first effect. */
-export function useShared<Value extends Closable>(key: string, open: (roomcast: Roomcast) => Value): Value | null {
+/**
+ * What `open` returns, shared by all components with this key; null before the first effect, and while nobody has signed
+ * in. Another user who signs in gets a new one.
+ */
+export function useShared<Value extends Closable>(name: string, open: (roomcast: Roomcast) => Value): Value | null {
   const roomcast = useRoomcast();
+  const userId = useStore(roomcast.session, null)?.userId;
+  const owner = roomcast.canSignIn ? userId : "given";
+  const key = owner === undefined ? null : `${owner} ${name}`;
   const [current, setCurrent] = useState<{ key: string; roomcast: Roomcast; value: Value } | null>(null);
   useEffect(() => {
+    if (key === null) return undefined;
     const value = acquire(roomcast, key, open);
     setCurrent({ key, roomcast, value });
     return () => release(roomcast, key);
     // `open` differs in each render and does the same: the key says what it opens.
   }, [roomcast, key]);
-  return current?.key === key && current.roomcast === roomcast ? current.value : null;
+  return current !== null && current.key === key && current.roomcast === roomcast ? current.value : null;
 }
 
 /** The value of a store, or `absent` while there is no store. */

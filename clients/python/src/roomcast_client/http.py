@@ -72,7 +72,7 @@ def _data(response: httpx.Response) -> Json:
         raise RoomcastError(CONNECTION_LOST, text, is_retryable=is_retryable) from None
     if errors:
         raise response_error(errors[0])
-    for payload in data.values():
+    for payload in (data or {}).values():
         if isinstance(payload, dict) and payload.get("errors"):
             raise payload_error(payload["errors"][0])
-    return dict(data)
+    return dict(data or {})

@@ -38,11 +38,15 @@ class Session:
     def __init__(self, api: HttpApi, tokens: Tokens | None, on_tokens: Callable[[Tokens], None] | None) -> None:
         self._api, self._tokens, self._on_tokens = api, tokens, on_tokens
         self._renewing = asyncio.Lock()
+        self._trusts_clock = True
+        """False if a new token seems to have expired: then the server says when it has."""
 
     def store(self, tokens: Tokens) -> None:
+        """Use tokens that have just come from the server."""
         if self._on_tokens is not None:
             self._on_tokens(tokens)
         self._tokens = tokens
+        self._trusts_clock = tokens.expires_at > datetime.now(UTC)
 
     def forget(self) -> None:
         self._tokens = None
@@ -55,7 +59,8 @@ class Session:
         async with self._renewing:
             if self._tokens is None:
                 raise SignInRequired("UNAUTHENTICATED", "call login first")
-            if self._tokens.access_token == refused or self._tokens.expires_at - datetime.now(UTC) < RENEW_BEFORE:
+            is_due = self._trusts_clock and self._tokens.expires_at - datetime.now(UTC) < RENEW_BEFORE
+            if is_due or self._tokens.access_token == refused:
                 await self._renew(self._tokens)
             return self._tokens.access_token
 
