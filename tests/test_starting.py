@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -14,6 +15,10 @@ from tests import servers
 
 SERVE = "import sys; from roomcast.cli import main; sys.argv = ['roomcast', 'serve']; main()"
 ASGI = "import roomcast.asgi"
+WORKER = (
+    "import asyncio; loop = asyncio.new_event_loop(); loop.call_soon(__import__, 'roomcast.asgi'); loop.run_forever()"
+)
+"""As the worker processes of uvicorn import the app: inside their event loop."""
 
 REFUSED = """
 import sys
@@ -46,6 +51,31 @@ asyncio.run(main())
 print(*sorted({name.partition(".")[0] for name in sys.modules}))
 """
 
+FORKED = """
+import asyncio, os
+from roomcast.asgi import app
+
+async def main():
+    async with app.lifespan():
+        print("started")
+
+child = os.fork()
+if child:
+    os._exit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+asyncio.run(main())
+"""
+
+SUPERVISED = """
+import gc, sys
+from roomcast.cli import main
+
+sys.argv = ["roomcast", "serve"]
+try:
+    main()
+except SystemExit as end:
+    print(end.code, gc.isenabled())
+"""
+
 NOT_YET = {
     *("alembic", "cryptography", "jwt", "emoji", "markdown_it", "PIL", "redis", "nats", "obstore", "httpcore"),
     *("asyncpg", "typer", "opentelemetry"),
@@ -76,11 +106,24 @@ async def test_a_second_process_with_the_memory_bus_is_refused_before_it_imports
     lock = AdvisoryLock(url)
     try:
         await lock.acquire()
-        for start, code in ((SERVE, "2"), (ASGI, "3")):
+        for start, code in ((SERVE, "2"), (ASGI, "3"), (WORKER, "3")):
             said = await asyncio.to_thread(run, REFUSED.format(start=start), tmp_path, database_url=url)
             assert said.split() == [code]
     finally:
         await lock.close()
+
+
+def test_a_process_that_is_forked_after_the_import_may_serve(tmp_path: Path) -> None:
+    """As the worker of `gunicorn --preload`."""
+    assert run(FORKED, tmp_path).split() == ["started"]
+
+
+async def test_the_supervisor_of_workers_collects_garbage(tmp_path: Path, postgres_server: servers.Server) -> None:
+    url = await servers.create_database(postgres_server.url, "supervised")
+    settings = {"database_url": url, "bus_url": "redis://127.0.0.1:1", "migrate_on_start": "true", "workers": "2"}
+    with socket.create_server(("127.0.0.1", 0)) as taken:  # so that it ends before it starts workers
+        settings |= {"host": "127.0.0.1", "port": str(taken.getsockname()[1])}
+        assert (await asyncio.to_thread(run, SUPERVISED, tmp_path, **settings)).split() == ["3", "True"]
 
 
 def test_the_first_answer_needs_no_library_that_can_be_loaded_later(tmp_path: Path) -> None:

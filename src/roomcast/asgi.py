@@ -1,11 +1,11 @@
 """The ASGI app for `uvicorn roomcast.asgi:app` and other ASGI servers. Settings come from the environment."""
 
-import gc
 import sys
 
 from uvicorn.config import STARTUP_FAILURE
 
 from roomcast.data_folder import set_private_umask
+from roomcast.process_limits import without_garbage_collection
 from roomcast.settings import WrongSetting, load_settings
 from roomcast.single_process import ProcessLock
 
@@ -13,10 +13,10 @@ set_private_umask()
 try:
     settings = load_settings()
     lock = ProcessLock(settings)
-    lock.ask()  # before the imports, which are most of a start
-    gc.disable()  # the imports create no garbage, and the collector would take a fifth of their time; see `app_alone`
-    from roomcast.serving import app_alone
-    from roomcast.startup import create_keys_and_folders, start_logs
+    lock.check()  # before the imports, which are most of a start
+    with without_garbage_collection():
+        from roomcast.serving import app_alone
+        from roomcast.startup import create_keys_and_folders, start_logs
 
     start_logs(settings)
     create_keys_and_folders(settings)

@@ -4,13 +4,13 @@ A server that has to refuse its start should say so at once, and most of a start
 what reads the settings, and `serve` imports the server itself.
 """
 
-import gc
 import sys
 from typing import Annotated
 
 import typer
 
 from roomcast.data_folder import set_private_umask
+from roomcast.process_limits import without_garbage_collection
 from roomcast.settings import WrongSetting, load_settings
 from roomcast.single_process import ProcessLock
 
@@ -47,8 +47,8 @@ def serve(host: Host = None, port: Port = None, workers: Workers = None) -> None
     options = {name: value for name, value in given.items() if value is not None}
     settings = load_settings(**options)
     lock = ProcessLock(settings)
-    lock.ask()  # before the imports, see above, and the migration, which another server may not be ready for
-    gc.disable()  # the imports create no garbage, and the collector would take a fifth of their time; see `app_alone`
-    from roomcast import server_command  # noqa: PLC0415 (most of a start)
+    lock.check()  # before the imports, see above
+    with without_garbage_collection():
+        from roomcast import server_command  # noqa: PLC0415 (most of a start)
 
     sys.exit(server_command.run(settings, options, lock))

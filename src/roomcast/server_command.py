@@ -17,6 +17,7 @@ def run(settings: Settings, options: Mapping[str, Any], lock: ProcessLock) -> in
     """Serve until a signal stops it. Returns the exit code. `options`: the settings of the command line. Raises
     WrongSetting."""
     start_logs(settings)
+    lock.lock_file()  # before the migration, which another server may not be ready for
     create_keys_and_folders(settings)
     asyncio.run(_prepare(settings))
     if settings.workers > 1:

@@ -165,7 +165,7 @@ def app_alone(
     is_prepared: bool = False,
 ) -> App:
     """The app for a process that runs nothing else: also sets process-wide limits and garbage collection. It refuses to
-    start beside another server where the settings allow only one; `process_lock` may hold a part of that lock already.
+    start beside another server where the settings allow only one; `process_lock` may hold the lock of a file already.
     It drains its connections when the process gets a signal to stop. `worker_metrics`: this is one of several workers.
     `is_prepared`: this process has migrated the database and claimed the storage.
 
@@ -185,7 +185,6 @@ def app_alone(
         is_prepared=is_prepared,
     )
     gc.freeze()
-    gc.enable()  # it may be off for the imports
     gc.set_threshold(GC_THRESHOLD, 10, 50)
     return app
 

@@ -1,11 +1,12 @@
 """Refuses a second server process where several would lose events: with SQLite, and with the bus `memory://`.
 
-A process that starts asks first, before it imports SQLAlchemy and Strawberry: most of a start are these imports, and an
+A process that starts checks this before it imports SQLAlchemy and Strawberry: most of a start are these imports, and an
 operator learns of the mistake at once. So this module imports neither.
 """
 
 import asyncio
 from collections.abc import AsyncIterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack, asynccontextmanager
 
 from roomcast.core.process_lock import AlreadyRunning, FileLock, sqlite_lock_path
@@ -20,28 +21,35 @@ MEMORY_BUS_IN_USE = (
 
 
 class ProcessLock:
-    """`ask` comes first in a process that starts; `held` holds the lock while the app runs."""
+    """`check` comes first in a process that starts; `held` holds the lock while the app runs."""
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._file = FileLock(sqlite_lock_path(settings.database_url)) if settings.is_sqlite else None
         self._needs_advisory_lock = not settings.is_sqlite and settings.bus_url.startswith("memory:")
 
-    def ask(self) -> None:
-        """Take the lock of the SQLite file. With PostgreSQL, look whether the lock is free: it belongs to a connection,
-        which needs the event loop that `held` runs in. Raises WrongSetting if another server process holds it."""
+    def check(self) -> None:
+        """Raise WrongSetting if another server process holds the lock now. Afterwards it is free, also for a process
+        that is forked from this one (`gunicorn --preload`)."""
         if self._file is not None:
-            self._lock_file(self._file)
+            self.lock_file()
+            self._file.release()
         elif self._needs_advisory_lock:
             from roomcast.core.advisory_lock import is_taken  # noqa: PLC0415 (not loaded with SQLite)
 
-            if asyncio.run(is_taken(self._settings.database_direct_url)):
+            with ThreadPoolExecutor(1) as thread:  # the workers of uvicorn import the app inside their event loop
+                taken = thread.submit(asyncio.run, is_taken(self._settings.database_direct_url)).result()
+            if taken:
                 raise WrongSetting(MEMORY_BUS_IN_USE)
 
-    def _lock_file(self, file: FileLock) -> None:
+    def lock_file(self) -> None:
+        """Take the lock of the SQLite file now, before `held` does; does nothing with PostgreSQL, where the lock
+        belongs to a connection, which needs the event loop of `held`. Raises WrongSetting."""
+        if self._file is None:
+            return
         data_folder(self._settings)
         try:
-            file.acquire()
+            self._file.acquire()
         except AlreadyRunning as running:
             raise WrongSetting(
                 f"ROOMCAST_DATABASE_URL: another server uses this SQLite database ({running}), which works with one "
@@ -49,7 +57,9 @@ class ProcessLock:
                 "to a postgresql:// address and ROOMCAST_BUS_URL to a redis:// address"
             ) from None
         except OSError as error:
-            raise WrongSetting(f"ROOMCAST_DATABASE_URL: {file.path} cannot be written ({error.strerror})") from None
+            raise WrongSetting(
+                f"ROOMCAST_DATABASE_URL: {self._file.path} cannot be written ({error.strerror})"
+            ) from None
 
     @asynccontextmanager
     async def held(self) -> AsyncIterator[None]:
@@ -57,7 +67,7 @@ class ProcessLock:
         async with AsyncExitStack() as stack:
             if self._file is not None:
                 stack.callback(self._file.release)
-                self._lock_file(self._file)
+                self.lock_file()
             elif self._needs_advisory_lock:
                 await self._hold_advisory_lock(stack)
             yield

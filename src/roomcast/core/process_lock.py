@@ -66,12 +66,11 @@ class FileLock:
     def __init__(self, path: Path) -> None:
         self.path = path
         self._file: int | None = None
-        self._process = 0
 
     def acquire(self) -> None:
-        """Take the lock; does nothing if this process holds it by this object. Raises AlreadyRunning, or OSError for a
-        file that cannot be created. A process that was forked (`gunicorn --preload`) has to get a lock of its own."""
-        if self._file is not None and self._process == os.getpid():
+        """Take the lock; does nothing if this object holds it. Raises AlreadyRunning, or OSError for a file that cannot
+        be created."""
+        if self._file is not None:
             return
         file = os.open(self.path, os.O_RDWR | os.O_CREAT, 0o600)
         try:
@@ -85,7 +84,7 @@ class FileLock:
         except BaseException:
             os.close(file)
             raise
-        self._file, self._process = file, os.getpid()
+        self._file = file
 
     def release(self) -> None:
         file, self._file = self._file, None
