@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
+from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
@@ -19,6 +20,7 @@ from sqlalchemy.ext.asyncio import create_async_engine
 
 from roomcast.core import migrations
 from roomcast.core.db import driver_url
+from roomcast.core.process_lock import FileLock, sqlite_lock_path
 from roomcast.settings import WrongSetting
 from roomcast.startup import prepare_database
 from roomcast.tables import metadata
@@ -95,6 +97,23 @@ async def test_the_embedded_database_migrates_itself_at_start(tmp_path: Path) ->
     url = f"sqlite:///{tmp_path / 'new' / 'roomcast.db'}"
     await prepare_database(settings_for(url, tmp_path / "new", migrate_on_start=None))
     assert await migrations.revision(url) == migrations.head()
+
+
+async def test_commands_do_not_migrate_sqlite_under_a_running_server(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path / 'roomcast.db'}"
+    await asyncio.to_thread(command.upgrade, migrations.config(url), "0011")
+    create_admin = ("create-admin", "--username", "ann", "--password", "correct horse battery")
+    with FileLock(sqlite_lock_path(url)):
+        for arguments in (("migrate",), create_admin):
+            refused = roomcast(*arguments, data_dir=str(tmp_path))
+            output, _ = await asyncio.to_thread(refused.communicate, timeout=LIMIT_SECONDS)
+            assert refused.returncode == 2
+            assert output.startswith("ROOMCAST_DATABASE_URL: a server of an earlier release uses this SQLite database")
+        assert await migrations.revision(url) == "0011"
+        await asyncio.to_thread(command.upgrade, migrations.config(url), "head")
+        beside = roomcast(*create_admin, data_dir=str(tmp_path))
+        output, _ = await asyncio.to_thread(beside.communicate, timeout=LIMIT_SECONDS)
+        assert beside.returncode == 0, output
 
 
 async def test_a_server_with_an_external_database_that_is_not_migrated_names_the_command_to_run(

@@ -3,6 +3,8 @@
 import asyncio
 import json
 import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import Annotated
 from uuid import UUID
 
@@ -23,7 +25,7 @@ from roomcast.doctor import Level, run_checks
 from roomcast.environment import source
 from roomcast.maintenance import commands
 from roomcast.settings import Settings, WrongSetting, load_settings
-from roomcast.startup import prepare_database
+from roomcast.startup import check_migration, prepare_database
 from roomcast.uploads import ownership
 
 app = typer.Typer()
@@ -43,11 +45,15 @@ Partitions = Annotated[
 
 @app.command()
 def migrate(partitions: Partitions = None) -> None:
-    """Migrate the database to the schema of this release. Safe to run at any time and several times at once."""
+    """Migrate the database to the schema of this release. Safe to run at any time and several times at once.
+
+    With SQLite it is refused while a server of an earlier release runs.
+    """
     settings = load_settings()
     data_folder(settings)
     if partitions is not None and settings.is_sqlite:
         raise WrongSetting("ROOMCAST_DATABASE_URL: only PostgreSQL has partitions; leave out --partitions with SQLite")
+    asyncio.run(check_migration(settings))
     try:
         asyncio.run(migrations.upgrade(settings.database_direct_url))
         if partitions is not None:
@@ -123,34 +129,33 @@ def reset_password(
     print(f"{username} has a new password and is signed out everywhere.")
 
 
-async def _reset_password(settings: Settings, username: str, password: str) -> None:
+@asynccontextmanager
+async def _open_database(settings: Settings) -> AsyncIterator[Database]:
+    """The database, migrated. Raises WrongSetting."""
+    await check_migration(settings)
     await prepare_database(settings)
-    hashed = await _hash_password(password, username)
     db = Database(settings.database_url)
     try:
-        async with db.work() as work:
-            await administration.reset_password(work, username, hashed)
+        yield db
     finally:
         await db.close()
+
+
+async def _reset_password(settings: Settings, username: str, password: str) -> None:
+    async with _open_database(settings) as db:
+        hashed = await _hash_password(password, username)
+        async with db.work() as work:
+            await administration.reset_password(work, username, hashed)
 
 
 async def _begin_epoch(settings: Settings) -> None:
-    await prepare_database(settings)
-    db = Database(settings.database_url)
-    try:
-        async with db.work() as work:
-            await event_log.begin_epoch(work.session)
-    finally:
-        await db.close()
+    async with _open_database(settings) as db, db.work() as work:
+        await event_log.begin_epoch(work.session)
 
 
 async def _adopt_storage(settings: Settings) -> UUID:
-    await prepare_database(settings)
-    db = Database(settings.database_url)
-    try:
+    async with _open_database(settings) as db:
         return await ownership.adopt(db, open_storage(settings))
-    finally:
-        await db.close()
 
 
 async def _hash_password(password: str, username: str) -> str:
@@ -164,12 +169,8 @@ async def _hash_password(password: str, username: str) -> str:
 
 
 async def _create_admin(settings: Settings, username: str, password: str, email: str | None) -> None:
-    await prepare_database(settings)
-    accounts.check_account(username, email, None)
-    account = accounts.NewAccount(username, await _hash_password(password, username), email)
-    db = Database(settings.database_url)
-    try:
+    async with _open_database(settings) as db:
+        accounts.check_account(username, email, None)
+        account = accounts.NewAccount(username, await _hash_password(password, username), email)
         async with db.work() as work:
             await accounts.create_user(work, account, UserRole.ADMIN)
-    finally:
-        await db.close()

@@ -16,6 +16,7 @@ from roomcast.core import event_log, migrations, postgres, sqlite
 from roomcast.core.db import Database, driver_url
 from roomcast.core.keys import derive_key
 from roomcast.core.outages import reason
+from roomcast.core.process_lock import is_server_running
 from roomcast.core.telemetry import configure_logs
 from roomcast.data_folder import data_folder, incoming_folder, secret_keys, vapid_key
 from roomcast.database_urls import PostgresUrl, read_postgres_url
@@ -82,6 +83,23 @@ async def prepare_database(settings: Settings) -> None:
             "or set ROOMCAST_MIGRATE_ON_START=true"
         )
     await check_store(settings)
+
+
+async def check_migration(settings: Settings) -> None:
+    """Raises WrongSetting if a migration would stop a running server: on SQLite, triggers of the new schema may call
+    functions that the connections of an earlier release do not have."""
+    if not settings.is_sqlite:
+        return
+    try:
+        is_used = await asyncio.to_thread(is_server_running, settings.database_url)
+        is_old = is_used and await migrations.revision(settings.database_url) != migrations.head()
+    except (OSError, migrations.UnusableDatabase):  # the next step reports it
+        return
+    if is_old:
+        raise WrongSetting(
+            "ROOMCAST_DATABASE_URL: a server of an earlier release uses this SQLite database, which has to be migrated "
+            "first: stop that server"
+        )
 
 
 async def check_store(settings: Settings) -> None:

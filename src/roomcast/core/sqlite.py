@@ -180,7 +180,8 @@ def find_damage(path: Path, seconds: float) -> str | None:
 
 
 def add_functions(connection: Any) -> None:
-    """Define the functions that triggers call. A connection without them cannot change messages that are not ASCII."""
+    """Define the functions that triggers call. A connection without them can read everything, and change all but the
+    texts of messages: "no such function"."""
     connection.create_function("letter_pairs", 1, letter_pairs, deterministic=True)
 
 
