@@ -27,7 +27,7 @@ from bench import (
     storm,
 )
 from bench.servers import leave_server_core, raise_open_files_limit
-from bench.table import Failure, Row, markdown_table, write_results
+from bench.table import NotMeasured, Row, markdown_table, write_results
 
 Part = Callable[..., Awaitable[list[Row]]]
 
@@ -53,7 +53,7 @@ PART_TIMEOUT_SECONDS = 600.0
 
 
 async def main(*names: str, quick: bool) -> int:
-    """Run these parts, all if none are named. A part that fails becomes a Failure row. Returns how many failed."""
+    """Run these parts, all if none are named. A part that fails becomes a row. Returns how many failed."""
     leave_server_core()
     raise_open_files_limit()
     rows: list[Row] = []
@@ -67,7 +67,7 @@ async def main(*names: str, quick: bool) -> int:
         write_results(rows)
         scale.write(rows)
     print(f"\n{markdown_table(rows)}")
-    return sum(isinstance(row, Failure) for row in rows)
+    return sum(isinstance(row, NotMeasured) and row.has_failed for row in rows)
 
 
 async def measure_part(name: str, quick: bool) -> list[Row]:
@@ -75,7 +75,7 @@ async def measure_part(name: str, quick: bool) -> list[Row]:
         return await asyncio.wait_for(PARTS[name](quick=quick), PART_TIMEOUT_SECONDS)
     except Exception as error:
         traceback.print_exc()
-        return [Failure(name, f"{type(error).__name__}: {error}")]
+        return [NotMeasured(name, f"{type(error).__name__}: {error}", has_failed=True)]
 
 
 def parse_arguments() -> argparse.Namespace:

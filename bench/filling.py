@@ -18,6 +18,7 @@ from roomcast.core.clock import now
 from roomcast.core.columns import table
 from roomcast.core.db import Database
 from roomcast.core.event_log import LogEntry, RoomHead, lock_heads
+from roomcast.core.ids import Kind, local_id
 from roomcast.messages.events import MessageCreated
 from roomcast.messages.models import Message, MessageKind, MessageText
 from roomcast.rooms.read_state import advance_read_positions
@@ -36,6 +37,13 @@ async def open_database(url: str) -> AsyncIterator[Database]:
         yield db
     finally:
         await db.close()
+
+
+def row_id(kind: Kind, public_id: str) -> UUID:
+    """The id in the database of the object that has this id in the API."""
+    found = local_id(kind, public_id)
+    assert found is not None, public_id
+    return found
 
 
 async def fill(db: Database, room_id: UUID, author_id: UUID, messages: int, *, findable: bool = False) -> None:

@@ -8,17 +8,15 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from statistics import median
-from uuid import UUID
 
 import httpx
 
 from bench.databases import KINDS, Databases, open_databases
 from bench.fanout import execute, sign_up
-from bench.filling import LONG_WORD, SHORT_WORD, analyze, fill, open_database
+from bench.filling import LONG_WORD, SHORT_WORD, analyze, fill, open_database, row_id
 from bench.http_client import HttpConnection, encode_post, open_connection
 from bench.servers import roomcast
 from bench.table import Comparison, Measurement, Row
-from roomcast.core.ids import Kind, local_id
 from roomcast.core.paging import write_cursor
 
 HISTORY = (
@@ -153,17 +151,11 @@ async def _create_room(http: httpx.AsyncClient, token: str, number: int, member_
 
 
 async def _fill(url: str, author: str, room_ids: list[str], sizes: Sizes) -> None:
-    author_id = _uuid("user", author)
-    *small, large = [_uuid("room", room_id) for room_id in room_ids]
+    author_id = row_id("user", author)
+    *small, large = [row_id("room", room_id) for room_id in room_ids]
     async with open_database(url) as db:
         for room_id in small:
             await fill(db, room_id, author_id, SMALL_ROOM_MESSAGES)
         await fill(db, large, author_id, sizes.messages - sizes.findable)
         await fill(db, large, author_id, sizes.findable, findable=True)
         await analyze(db)
-
-
-def _uuid(kind: Kind, text: str) -> UUID:
-    found = local_id(kind, text)
-    assert found is not None, text
-    return found

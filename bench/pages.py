@@ -11,17 +11,15 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from uuid import UUID
 
 import httpx
 
 from bench.fanout import execute, sign_up
-from bench.filling import fill, open_database
+from bench.filling import fill, open_database, row_id
 from bench.http_client import cpu_milliseconds, encode_post, open_connection
 from bench.rounds import alternate
 from bench.servers import ServerProcess, baseline, roomcast
 from bench.table import Row
-from roomcast.core.ids import Kind, local_id
 from roomcast.core.keys import derive_key
 
 PAGE = (
@@ -74,7 +72,7 @@ class FilledServer:
         return {
             "DATABASE": str(self.database),
             "LINK_KEY": derive_key(SECRET.encode(), "links").hex(),
-            "TOKENS": json.dumps({self.token: _uuid("user", self.user_id).hex}),
+            "TOKENS": json.dumps({self.token: row_id("user", self.user_id).hex}),
         }
 
 
@@ -128,15 +126,9 @@ async def filled_server() -> AsyncIterator[FilledServer]:
 
 
 async def _fill(database: Path, author_id: str, room_ids: list[str]) -> None:
-    author = _uuid("user", author_id)
+    author = row_id("user", author_id)
     async with open_database(f"sqlite:///{database}") as db:
         for room_id in room_ids:
-            await fill(db, _uuid("room", room_id), author, MESSAGES)
+            await fill(db, row_id("room", room_id), author, MESSAGES)
     with closing(sqlite3.connect(database)) as connection:
         connection.executescript(DECORATE)
-
-
-def _uuid(kind: Kind, text: str) -> UUID:
-    found = local_id(kind, text)
-    assert found is not None, text
-    return found

@@ -18,7 +18,7 @@ from bench.pages import FilledServer, check_equal_answers, filled_server
 from bench.rounds import alternate
 from bench.sending import CONNECTIONS, Target
 from bench.servers import ServerProcess, reason_without_yoga, yoga
-from bench.table import Row, Skipped
+from bench.table import NotMeasured, Row
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +60,7 @@ async def rows(*, quick: bool) -> list[Row]:
         ours = _roomcast(filled)
         for peer in peers:
             if peer.reason_without is not None:
-                rows.append(Skipped(f"beside {peer.name}", peer.reason_without))
+                rows.append(NotMeasured(f"beside {peer.name}", peer.reason_without, has_failed=False))
                 continue
             async with peer.open(filled) as theirs:
                 rows += await _compare(peer, ours, theirs, quick)

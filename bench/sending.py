@@ -29,9 +29,6 @@ class Rate:
     per_second: float
     cpu_milliseconds: float
 
-    def text(self) -> str:
-        return f"{self.per_second:,.0f}/s, {self.cpu_milliseconds:.2f} ms of CPU each"
-
 
 @dataclass(frozen=True, slots=True)
 class Target:

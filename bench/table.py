@@ -32,25 +32,16 @@ class Comparison:
 
 
 @dataclass(frozen=True, slots=True)
-class Failure:
-    """A part that could not be measured."""
+class NotMeasured:
+    """A part that failed, or that cannot be measured here."""
 
     label: str
     reason: str
+    has_failed: bool
 
     def text(self) -> str:
-        return f"| {self.label} | failed: {' '.join(self.reason.split())} | | | | not met |"
-
-
-@dataclass(frozen=True, slots=True)
-class Skipped:
-    """A part that cannot be measured here."""
-
-    label: str
-    reason: str
-
-    def text(self) -> str:
-        return f"| {self.label} | skipped: {' '.join(self.reason.split())} | | | | |"
+        what, judgement = ("failed", "not met ") if self.has_failed else ("skipped", "")
+        return f"| {self.label} | {what}: {' '.join(self.reason.split())} | | | | {judgement}|"
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +55,7 @@ class Measurement:
         return f"| {self.label} | {self.figure} | | | | |"
 
 
-Row = Comparison | Measurement | Skipped | Failure
+Row = Comparison | Measurement | NotMeasured
 
 
 def markdown_table(rows: list[Row]) -> str:
